@@ -12,12 +12,16 @@ from pathlib import Path
 
 import frames
 import instructions
+from figures import Figures
+from gates import GATE_COLUMNS, Verdict, over, verdicts
 from machine import BenchError, describe, require_tools, two_cores
-from report import COLUMNS, count_text, ledger_count_text, lines, markdown, over
+from page import PAGE, write_tables
+from plan import FULL, SHORT, Plan
+from report import COLUMNS, Line, count_text, gate_text, ledger_count_text, lines, markdown, table_text
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rounds import FULL, SHORT, Bench, Figures, Plan
+from rounds import Bench
 
 _EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 
@@ -30,7 +34,7 @@ def parse() -> argparse.Namespace:
         "measured, 3 a gate is over (--gate). Without --gate no figure fails the run: gates are printed as ok or over.",
     )
     parser.add_argument(
-        "--short", action="store_true", help="less than 90 seconds instead of 10 minutes; rougher figures"
+        "--short", action="store_true", help="less than a minute instead of six; rougher figures, and gates of its own"
     )
     parser.add_argument(
         "--instructions",
@@ -53,7 +57,11 @@ def parse() -> argparse.Namespace:
         help="fail where a gate is over; TIMES widens them all, for a short run or a machine with company",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds as JSON")
-    parser.add_argument("--report", action="store_true", help="write docs/evidence/bench-DATE.md")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write docs/evidence/bench-DATE.md and .json, and the tables of docs/trust/benchmarks.md",
+    )
     parser.add_argument(
         "--dir",
         type=Path,
@@ -75,8 +83,14 @@ def measure(plan: Plan, parent: Path, console: Console) -> Figures:
                     console.print(f"bench: {what}", highlight=False)
 
             bench = Bench(Path(folder), plan, two_cores(), say)
-            progress.update(task, total=bench.steps)
-            return bench.run()
+            counts = instructions.steps(chunks=not plan.short)
+            progress.update(task, total=bench.steps + counts)
+            figures = bench.run()
+            if counts:
+                figures.instructions = instructions.measure_once(
+                    Path(folder), two_cores(), say, plan.counted_requests, chunks=not plan.short
+                )
+            return figures
 
 
 def count(parent: Path, console: Console) -> int:
@@ -115,6 +129,62 @@ def follow(kind: str, parent: Path) -> int:
     return 0
 
 
+def table_of(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, justify="left" if not column else "right")
+    for cells in rows:
+        *texts, last = (text.replace("[", r"\[") for text in cells)
+        style = {"ok": "green", "aim reached": "green", "over": "red"}.get(last, "")
+        table.add_row(*texts, f"[{style}]{last}[/]" if style else last)
+    return table
+
+
+def show(figures: Figures, plan: Plan, measured: list[Line], held: list[Verdict]) -> None:
+    """Print the figures, what they are held to, and what was counted."""
+    about = describe()
+    output = Console(width=None if sys.stdout.isatty() else 200)  # a log has no width of its own
+    output.print(
+        table_of(
+            f"{about['cpu']}; nginx {about['nginx']}; commit {about['commit']}",
+            COLUMNS,
+            [one.cells for one in measured],
+        )
+    )
+    output.print(table_of("What is promised", GATE_COLUMNS, [one.cells for one in held]))
+    output.print(f"{_how(plan)} Medians of interleaved rounds, [smallest..largest].", markup=False, highlight=False)
+    output.print(f"Count: {count_text(figures.counts)}", markup=False, highlight=False)
+    if figures.ledger_counts:
+        output.print(f"Ledger alone: {ledger_count_text(figures.ledger_counts)}", markup=False, highlight=False)
+
+
+def _how(plan: Plan) -> str:
+    return "Short run: rough figures." if plan.short else "Full run."
+
+
+def keep(
+    arguments: argparse.Namespace, figures: Figures, plan: Plan, measured: list[Line], held: list[Verdict]
+) -> None:
+    """Write the run as JSON and as a document, and the page's tables, where that is asked for."""
+    now, about = dt.datetime.now(tz=dt.UTC), {**describe(), "how": _how(plan)}
+    document = {
+        "when": now.isoformat(), "machine": about, "plan": asdict(plan),
+        "gates": [one.as_json() for one in held], **figures.as_json(),
+    }  # fmt: skip
+    text = json.dumps(document, indent=1) + "\n"
+    if arguments.json:
+        arguments.json.write_text(text)
+    if arguments.report:
+        _EVIDENCE.mkdir(parents=True, exist_ok=True)
+        file = _EVIDENCE / f"bench-{now:%Y-%m-%d}.md"
+        file.write_text(markdown(measured, held, figures, about, f"{now:%Y-%m-%d}"))
+        file.with_suffix(".json").write_text(text)
+        where = f"{about['cpu']}; Python {about['python']}; commit {about['commit']}; {now:%Y-%m-%d}. {about['how']}"
+        figures_text = table_text(COLUMNS, [one.cells for one in measured])
+        write_tables(PAGE, {"gates": f"{where}\n\n{gate_text(held)}", "all": figures_text})
+        Console(stderr=True, soft_wrap=True).print(f"bench: wrote {file}, its .json and {PAGE}", highlight=False)
+
+
 def main() -> int:
     arguments = parse()
     talk = Console(stderr=True, soft_wrap=True)
@@ -125,37 +195,19 @@ def main() -> int:
         if arguments.frames is not None:
             return follow(arguments.frames, arguments.dir)
         require_tools()
+        if arguments.gate is not None:
+            instructions.require_valgrind()
         figures = measure(plan, arguments.dir, talk)
+        measured = lines(figures, plan)
+        held = verdicts(figures, short=plan.short, cpu=describe()["cpu"], slack=arguments.gate or 1.0)
+        show(figures, plan, measured, held)
+        keep(arguments, figures, plan, measured, held)
     except BenchError as error:
         talk.print(f"bench: {error}", style="red", highlight=False, markup=False)
         return 2
-    measured = lines(figures, plan, arguments.gate or 1.0)
-    how = "Short run: rough figures." if arguments.short else "Full run."
-    table = Table(title=f"{describe()['cpu']}; nginx {describe()['nginx']}; commit {describe()['commit']}")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if not column else "right")
-    for one in measured:
-        style = {"ok": "green", "over": "red"}.get(one.verdict, "")
-        verdict = f"[{style}]{one.verdict}[/]" if style else ""
-        table.add_row(*(text.replace("[", r"\[") for text in one.cells[:-1]), verdict)
-    width = None if sys.stdout.isatty() else 200  # a log has no width of its own
-    output = Console(width=width)
-    output.print(table)
-    output.print(f"{how} Medians of interleaved rounds, [smallest..largest].", markup=False, highlight=False)
-    output.print(f"Count: {count_text(figures.counts)}", markup=False, highlight=False)
-    output.print(f"Ledger alone: {ledger_count_text(figures.ledger_counts)}", markup=False, highlight=False)
-    now = dt.datetime.now(tz=dt.UTC)
-    if arguments.json:
-        document = {"when": now.isoformat(), "machine": describe(), "plan": asdict(plan), **figures.as_json()}
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
-    if arguments.report:
-        _EVIDENCE.mkdir(parents=True, exist_ok=True)
-        file = _EVIDENCE / f"bench-{now:%Y-%m-%d}.md"
-        file.write_text(markdown(measured, figures, describe(), f"{now:%Y-%m-%d}", how))
-        talk.print(f"bench: wrote {file}", highlight=False)
     if not figures.agree:
         return 1
-    failed = over(measured) if arguments.gate is not None else []
+    failed = over(held) if arguments.gate is not None else []
     for text in failed:
         talk.print(f"bench: over its gate: {text}", style="red", highlight=False, markup=False)
     return 3 if failed else 0

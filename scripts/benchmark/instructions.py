@@ -88,6 +88,44 @@ def measure(
     }
 
 
+def steps(*, chunks: bool) -> int:
+    """Return how often measure_once says what it does; 0 where this machine cannot count."""
+    if platform.system() != "Linux" or not shutil.which("valgrind"):
+        return 0
+    return 3 + (len(KINDS) if chunks else 0)
+
+
+def measure_once(
+    folder: Path, cores: tuple[int, int], say: Callable[[str], None], requests: int, *, chunks: bool
+) -> dict[str, int]:
+    """Return the event loop's instructions by kind of request, and of chunk, all counted in one process."""
+    folder = folder / "counted"
+    folder.mkdir()
+    upstream = Upstream(folder, cores[1], events=1, interval_ms=_INTERVAL_MS)
+    upstream.start()
+    ours = Counted(folder / "ours", cores[0], upstream.port)
+    found: dict[str, int] = {}
+    try:
+        say("starting inside callgrind")
+        ours.start()
+        for kind, token in (("no limits", ours.token), ("five limits", ours.limited_token)):
+            say(f"counting instructions: {kind}")
+            _ask(ours.port, token, _WARM_UP)
+            ours.count("on")
+            _ask(ours.port, token, requests)
+            ours.count("off")
+            found[kind] = _totals(ours.dump())[0] // (requests * _CONNECTIONS)
+        for kind, pace in KINDS.items() if chunks else ():
+            say(f"counting instructions: {kind}")
+            found[kind] = _of_chunk(ours, *pace)
+    finally:
+        try:
+            ours.stop()
+        finally:
+            upstream.stop()
+    return found
+
+
 def measure_chunks(
     folder: Path, cores: tuple[int, int], say: Callable[[str], None], kinds: Mapping[str, tuple[int, int]] = KINDS
 ) -> dict[str, int]:
@@ -105,14 +143,18 @@ def measure_chunks(
         ours.start()
         for kind, (events, together) in kinds.items():
             say(f"counting instructions: {kind}")
-            once, twice = (_of_stream(ours, paced_model(many, together)) for many in (events, 2 * events))
-            found[kind] = (twice - once) // (events * _STREAMS)
+            found[kind] = _of_chunk(ours, events, together)
     finally:
         try:
             ours.stop()
         finally:
             upstream.stop()
     return found
+
+
+def _of_chunk(ours: Counted, events: int, together: int) -> int:
+    once, twice = (_of_stream(ours, paced_model(many, together)) for many in (events, 2 * events))
+    return (twice - once) // (events * _STREAMS)
 
 
 def _of_stream(ours: Counted, model: str) -> int:

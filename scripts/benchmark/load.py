@@ -2,11 +2,13 @@
 
     python load.py streams PORT TOKEN STREAMS EVENTS INTERVAL_MS MODEL
     python load.py latency PORT TOKEN RATE SECONDS CONNECTIONS MODEL ...
+    python load.py lanes TOKEN RATE SECONDS CONNECTIONS MODEL NAME=PORT ...
 
-RATE is that of all models together, which are asked equally often, in an order by chance.
+RATE is that of all models together, which are asked equally often, in an order by chance. With lanes, one model is
+asked through several ports at once, each at RATE, over CONNECTIONS of its own.
 
-Prints one JSON object: answered, failed, events (streams only), delays_us (sorted) by model. A delay is, for
-streams, from the upstream's write of an event to its arrival here (both read the same monotonic clock);
+Prints one JSON object: answered, failed, events (streams only), delays_us (sorted) by model, or by NAME. A delay is,
+for streams, from the upstream's write of an event to its arrival here (both read the same monotonic clock);
 for latency, from the request's write to the last byte of its answer.
 """
 
@@ -181,47 +183,80 @@ def _is_whole(answer: bytes) -> bool:
     return answer.endswith(b"0\r\n\r\n")
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What an open loop sends, to where, and where the delays go."""
+
+    port: int
+    request: bytes
+    delays_us: list[float]
+
+
 async def run_latency(
     port: int, token: str, rate: float, seconds: float, connections: int, models: list[str]
 ) -> Outcome:
+    """Ask one port for all models at a rate that they share; the delays are by model."""
+    delays_us: dict[str, list[float]] = {model: [] for model in models}
+    turns = [Asked(port, chat_request(token, model, stream=False), delays_us[model]) for model in models]
+    return await run_open_loop(turns, delays_us, rate, seconds, connections)
+
+
+async def run_lanes(ports: dict[str, int], request: bytes, rate: float, seconds: float, connections: int) -> Outcome:
+    """Send one request through several ports, through each at the rate; the delays are by the names of the ports."""
+    delays_us: dict[str, list[float]] = {name: [] for name in ports}
+    turns = [Asked(port, request, delays_us[name]) for name, port in ports.items()]
+    return await run_open_loop(turns, delays_us, rate * len(turns), seconds, connections)
+
+
+async def run_open_loop(
+    turns: list[Asked], delays_us: dict[str, list[float]], rate: float, seconds: float, connections: int
+) -> Outcome:
     """Send at a fixed rate whatever the answers do (an open loop), over connections opened beforehand."""
     loop = asyncio.get_running_loop()
-    outcome = Outcome()
-    turns = [(chat_request(token, model, stream=False), outcome.delays_us.setdefault(model, [])) for model in models]
-    pool: list[KeptConnection] = []
-    for _ in range(connections):
-        _transport, connection = await loop.create_connection(lambda: KeptConnection(outcome), "127.0.0.1", port)
-        pool.append(connection)
+    outcome = Outcome(delays_us=delays_us)
+    pools: dict[int, list[KeptConnection]] = {}
+    for port in {one.port for one in turns}:
+        for _ in range(connections):
+            _transport, connection = await loop.create_connection(lambda: KeptConnection(outcome), "127.0.0.1", port)
+            pools.setdefault(port, []).append(connection)
     begun = loop.time()
     order = random.Random()
     for n in range(int(rate * seconds)):
         if n % len(turns) == 0:
             order.shuffle(turns)  # else every second moment and connection would be one model's
         await asyncio.sleep(max(0.0, begun + n / rate - loop.time()))
-        idle = next((c for c in pool[n % connections :] + pool[: n % connections] if not c.busy and c.open), None)
+        asked = turns[n % len(turns)]
+        pool, first = pools[asked.port], n // len(pools) % connections
+        idle = next((c for c in pool[first:] + pool[:first] if not c.busy and c.open), None)
         if idle:
-            idle.send(*turns[n % len(turns)])
+            idle.send(asked.request, asked.delays_us)
         else:
             outcome.fail(f"all {connections} connections were busy or closed")
+    kept = [connection for pool in pools.values() for connection in pool]
     for tick in range(_GRACE_S * 100):
-        if not any(connection.busy for connection in pool):
+        if not any(connection.busy for connection in kept):
             break
         await asyncio.sleep(0.01 if tick else 0)
-    for connection in pool:
+    for connection in kept:
         connection.close()
     return outcome
 
 
-def main(kind: str, port: str, token: str, *rest: str) -> None:
-    numbers, models = rest[:3], list(rest[3:])
+def main(kind: str, *arguments: str) -> None:
     if kind == "streams":
+        port, token, *numbers, model = arguments
         streams, events, interval_ms = map(int, numbers)
-        outcome = uvloop.run(run_streams(int(port), token, streams, events, interval_ms, models[0]))
+        outcome = uvloop.run(run_streams(int(port), token, streams, events, interval_ms, model))
+    elif kind == "latency":
+        port, token, rate, seconds, connections, *models = arguments
+        outcome = uvloop.run(run_latency(int(port), token, float(rate), float(seconds), int(connections), models))
     else:
-        rate, seconds, connections = map(float, numbers)
-        outcome = uvloop.run(run_latency(int(port), token, rate, seconds, int(connections), models))
-    for delays_us in outcome.delays_us.values():
-        delays_us.sort()
+        token, rate, seconds, connections, model, *named = arguments
+        ports = {name: int(port) for name, _, port in (one.partition("=") for one in named)}
+        request = chat_request(token, model, stream=False)
+        outcome = uvloop.run(run_lanes(ports, request, float(rate), float(seconds), int(connections)))
+    for one in outcome.delays_us.values():
+        one.sort()
     print(json.dumps(vars(outcome)))
 
 

@@ -5,6 +5,8 @@ import platform
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -28,9 +30,22 @@ def process_tree(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """Give user + system seconds of the process tree, all threads, in steps of 10 ms."""
-    fields = [_stat(one) for one in process_tree(pid)]
-    return sum(int(f[_UTIME]) + int(f[_STIME]) for f in fields if f) / _TICKS_PER_S
+    """Return user + system seconds of the process tree, all threads that live; by the scheduler's own clock.
+
+    Where the kernel keeps none for people, those of /proc/PID/stat, in steps of 10 ms.
+    """
+    return sum(_scheduled_s(one) for one in process_tree(pid))
+
+
+def _scheduled_s(pid: int) -> float:
+    try:
+        tasks = [int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    except (FileNotFoundError, ProcessLookupError):  # a thread or all of it ended meanwhile
+        tasks = []
+    if any(tasks):
+        return sum(tasks) / 1e9
+    fields = _stat(pid)
+    return (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_PER_S if fields else 0.0
 
 
 def rss_mb(pid: int) -> float:
@@ -77,6 +92,17 @@ def run_on_core(core: int, command: list[str]) -> str:
     if ran.returncode != 0:
         raise BenchError(f"{command[0]} failed with {ran.returncode}:\n{(ran.stderr or ran.stdout)[-2000:]}")
     return ran.stdout
+
+
+@contextmanager
+def running_on_core(core: int, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a command on one core beside what the body does; it is ended with the body if it has not ended before."""
+    pinned = ["taskset", "-c", str(core), *command]
+    with subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True, env=environment()) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def require_tools() -> None:

@@ -1,85 +1,87 @@
-"""Figures turned into lines for people: what was measured, the spread, and whether the gate holds."""
+"""Figures turned into lines for people: what was measured, the spread, what stands beside it, and what is promised."""
 
 from dataclasses import dataclass
 from statistics import median
 
-from rounds import Count, Figures, LedgerCount, Plan
+from figures import Count, Figures, LedgerCount, OpenLoop, Series, Streams, more, ratio, spread
+from gates import GATE_COLUMNS, Verdict
+from plan import Plan
 
-# Gates, set for the path without the lane (aiohttp's server, own pool upstream); ratios to nginx in the same run.
-JSON_GATE = 10.0
-CHUNK_GATE = 2.5
-ROUTE_GATE_PERCENT = 5.0  # over the plain model name, of the same round
-RSS_GATE_MB = 70.0
-START_GATE_S = 0.7
-GROWN_START_GATE_S = 2.0
 SYSTEMS = ("direct", "nginx", "aiohttp", "tollkeeper")
-COLUMNS = ("", *SYSTEMS, "beside", "gate", "")
+COLUMNS = ("", *SYSTEMS, "beside")
 
 
 @dataclass(frozen=True)
 class Line:
+    """One figure of all systems, as text."""
+
     what: str
     direct: str
     nginx: str
     aiohttp: str
     tollkeeper: str
     beside: str  # the ratio to nginx and aiohttp, or what is added
-    gate: str = ""
-    ok: bool | None = None  # None: nothing is promised
-
-    @property
-    def verdict(self) -> str:
-        return {None: "", True: "ok", False: "over"}[self.ok]
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """Give the line as text, one for each of COLUMNS."""
-        values = (self.direct, self.nginx, self.aiohttp, self.tollkeeper)
-        return (self.what, *values, self.beside, self.gate, self.verdict)
+        """Return the line as text, one for each of COLUMNS."""
+        return self.what, self.direct, self.nginx, self.aiohttp, self.tollkeeper, self.beside
 
 
-def lines(figures: Figures, plan: Plan, slack: float = 1.0) -> list[Line]:
-    """Give the table; slack widens every gate, for runs that are short or on a machine with company."""
-    json_ratio = paired_ratio(figures.json_us, "tollkeeper", "nginx")
-    chunk_ratio = paired_ratio(figures.chunk_us, "tollkeeper", "nginx")
-    rss_mb = median(figures.idle_rss_mb["tollkeeper"])
-    start_s = median(figures.start_s["tollkeeper"])
-    rate = plan.latency_rate
-    json_gate, chunk_gate, rss_gate_mb = JSON_GATE * slack, CHUNK_GATE * slack, RSS_GATE_MB * slack
-    start_gate_s, grown_gate_s = START_GATE_S * slack, GROWN_START_GATE_S * slack
-    route_percent = ROUTE_GATE_PERCENT * slack
-    json_ok, chunk_ok = json_ratio <= json_gate, chunk_ratio <= chunk_gate
-    p50, p99, delay = figures.latency_p50_us, figures.latency_p99_us, figures.chunk_delay_us
-    per_json, per_chunk = figures.json_us, figures.chunk_us
-    idle, loaded, start = figures.idle_rss_mb, figures.loaded_rss_mb, figures.start_s
-    limited, grown = _only(per_json, "limited"), _only(start, "grown")
-    grown_ok = median(start["grown"]) < grown_gate_s
-    return [
-        _line("CPU a JSON request, µs", per_json, _times(per_json), gate=_most(json_gate), ok=json_ok),
-        _line("the same, five limits, µs", limited, _more(per_json, "limited", "over none", 1)),
-        _route_line("the same, route of two, µs", per_json, route_percent),
+def lines(figures: Figures, plan: Plan) -> list[Line]:
+    """Return the table of what was measured; what a run has left out has no line."""
+    per_json, start = figures.json_us, figures.start_s
+    grown = f"start on {plan.grown_rows:,} requests, s"
+    found = [
+        _line("CPU a JSON request, µs", per_json, _times(per_json)),
+        _line("the same, five limits, µs", _only(per_json, "limited"), _percent_more(per_json, "limited", "over none")),
+        _line("the same, route of two, µs", _only(per_json, "route"), _percent_more(per_json, "route", _MODEL)),
         _line("JSON requests a second, one core", figures.json_per_s, digits=0),
-        _line("CPU a chunk, µs", per_chunk, _times(per_chunk), gate=_most(chunk_gate), ok=chunk_ok),
-        _line("the same, route of two, µs", _only(per_chunk, "route"), _percent_more(per_chunk)),
-        _line("delay of a chunk, p50 µs", delay, _added(delay), digits=0),
-        _line(f"latency at {rate}/s, p50 µs", p50, _added(p50), digits=0),
-        _line(f"latency at {rate}/s, p99 µs", p99, _added(p99), digits=0),
-        _route_line(
-            f"route of two and model at {plan.mixed_rate}/s, p50 µs", figures.mixed_p50_us, route_percent, digits=0
-        ),
-        _line("memory idle, RSS MB", idle, gate=f"< {rss_gate_mb:g}", ok=rss_mb < rss_gate_mb),
-        _line("memory after the load, RSS MB", loaded),
-        _line("start to first answer, s", start, digits=3, gate=f"< {start_gate_s:g}", ok=start_s < start_gate_s),
+        *(line for rate, loop in figures.open_loop.items() for line in _rate_lines(rate, loop)),
         _line(
-            f"start on {plan.grown_rows:,} requests, s",
-            grown,
-            _more(start, "grown", "over empty", 2),
-            digits=3,
-            gate=f"< {grown_gate_s:g}",
-            ok=grown_ok,
+            f"route of two and model at {plan.mixed.rate}/s, p50 µs",
+            _only(figures.mixed_p50_us, "route"),
+            _percent_more(figures.mixed_p50_us, "route", _MODEL),
+            digits=0,
         ),
+        *_stream_lines(f"{plan.paced.streams} streams", figures.paced),
+        *_stream_lines(f"{plan.fast.streams} fast streams, {plan.fast.together} in one read", figures.fast),
+        *_stream_lines(f"{plan.crowd.streams:,} streams", figures.crowd),
+        *_stream_lines("one stream alone", figures.alone),
+        _line("memory idle, MB", figures.idle_rss_mb),
+        _line(f"memory with {plan.crowd.streams:,} streams, MB", figures.crowd_rss_mb),
+        _line("memory after the load, MB", figures.loaded_rss_mb),
+        _line("CPU without requests, ms a second", figures.idle_ms_per_s),
+        _line("start to first answer, s", start, _times(start), digits=3),
+        _line("CPU until then, s", figures.start_cpu_s, _times(figures.start_cpu_s), digits=3),
+        _line(grown, _only(start, "grown"), _more(start, "grown", "over empty", 2), digits=3),
         *_ledger_lines(figures, plan.ledger_rate),
+        *(_counted(kind, count) for kind, count in figures.instructions.items()),
     ]
+    return [line for line in found if {*line.cells[1:5]} != {"-"}]
+
+
+_MODEL = "over the model"
+
+
+def _rate_lines(rate: int, loop: OpenLoop) -> list[Line]:
+    return [
+        _line(f"latency at {rate}/s, p50 µs", loop.p50_us, _added(loop.p50_us), digits=0),
+        _line(f"latency at {rate}/s, p99 µs", loop.p99_us, _added(loop.p99_us), digits=0),
+        _line(f"CPU a request at {rate}/s, µs", loop.cpu_us, _times(loop.cpu_us), digits=0),
+    ]
+
+
+def _stream_lines(what: str, streams: Streams) -> list[Line]:
+    return [
+        _line(f"CPU a chunk, {what}, µs", streams.chunk_us, _times(streams.chunk_us)),
+        _line("delay of a chunk, p50 µs", streams.delay_us, _added(streams.delay_us), digits=0),
+    ]
+
+
+def _counted(kind: str, count: int) -> Line:
+    what = kind if kind.startswith("a chunk") else f"a JSON request, {kind}"
+    return Line(f"instructions of {what}", "-", "-", "-", f"{count:,}", "event loop")
 
 
 def _ledger_lines(figures: Figures, rate: int) -> list[Line]:
@@ -90,79 +92,50 @@ def _ledger_lines(figures: Figures, rate: int) -> list[Line]:
         f"settle at {rate}/s, p50 µs": figures.settle_p50_us,
         f"settle at {rate}/s, p99 µs": figures.settle_p99_us,
     }
-    timed = [_line(what, one, f"disk {median(one['disk']):.0f}", digits=0) for what, one in series.items()]
+    timed = [_line(what, one, _disk(one), digits=0) for what, one in series.items()]
     return [*timed, _line("reservations a second, 32 at once", figures.reserved_per_s, digits=0)]
 
 
-def _only(series: dict[str, list[float]], name: str) -> dict[str, list[float]]:
+def _disk(series: Series) -> str:
+    return f"disk {median(series['disk']):.0f}" if series.get("disk") else ""
+
+
+def _only(series: Series, name: str) -> Series:
     """Show another series in tollkeeper's column."""
-    return {"tollkeeper": series[name]}
+    return {"tollkeeper": series.get(name, [])}
 
 
-def _more(series: dict[str, list[float]], name: str, over: str, digits: int) -> str:
-    """Give what is added to tollkeeper's plain figure of the same round, as the median over the rounds."""
-    added = [ours - plain for ours, plain in zip(series[name], series["tollkeeper"], strict=True)]
-    return f"{median(added):+.{digits}f} {over}"
+def _more(series: Series, name: str, over: str, digits: int) -> str:
+    """Say what is added to tollkeeper's plain figure of the same round, as the median over the rounds."""
+    added = more(series, name, "tollkeeper")
+    return "" if added is None else f"{added:+.{digits}f} {over}"
 
 
-def _route_line(what: str, series: dict[str, list[float]], most_percent: float, digits: int = 1) -> Line:
-    ok = _over_model_percent(series) <= most_percent
-    gate = f"≤ {most_percent:+g} %"
-    return _line(what, _only(series, "route"), _percent_more(series), digits=digits, gate=gate, ok=ok)
+def _percent_more(series: Series, name: str, over: str) -> str:
+    times = ratio(series, name, "tollkeeper")
+    return "" if times is None else f"{(times - 1) * 100:+z.1f} % {over}"
 
 
-def _percent_more(series: dict[str, list[float]]) -> str:
-    return f"{_over_model_percent(series):+z.1f} % over the model"
+def _times(series: Series) -> str:
+    found = ((ratio(series, "tollkeeper", other), other) for other in ("nginx", "aiohttp"))
+    return ", ".join(f"{times:.2f} x {other}" for times, other in found if times is not None)
 
 
-def _over_model_percent(series: dict[str, list[float]]) -> float:
-    return (paired_ratio(series, "route", "tollkeeper") - 1) * 100
+def _added(series: Series) -> str:
+    """Say what each adds to the floor, and what we add to nginx."""
+    ours, theirs, over = (more(series, *pair) for pair in (_OURS_DIRECT, _NGINX_DIRECT, _OURS_NGINX))
+    if over is None:
+        return ""
+    floor = "" if ours is None or theirs is None else f"{ours:+.0f} (nginx {theirs:+.0f}), "
+    return f"{floor}{over:+.0f} over nginx"
 
 
-def _times(series: dict[str, list[float]]) -> str:
-    return ", ".join(f"{paired_ratio(series, 'tollkeeper', other):.2f} x {other}" for other in ("nginx", "aiohttp"))
+_OURS_DIRECT, _NGINX_DIRECT, _OURS_NGINX = ("tollkeeper", "direct"), ("nginx", "direct"), ("tollkeeper", "nginx")
 
 
-def _most(ratio: float) -> str:
-    return f"≤ {ratio:g} x"
-
-
-def _line(
-    what: str,
-    series: dict[str, list[float]],
-    beside: str = "",
-    *,
-    digits: int = 1,
-    gate: str = "",
-    ok: bool | None = None,
-) -> Line:
+def _line(what: str, series: Series, beside: str = "", *, digits: int = 1) -> Line:
     direct, nginx, aiohttp, tollkeeper = (spread(series.get(name, []), digits) for name in SYSTEMS)
-    return Line(what, direct, nginx, aiohttp, tollkeeper, beside, gate, ok)
-
-
-def over(measured: list[Line]) -> list[str]:
-    """Name the lines whose gate is over."""
-    return [f"{one.what} ({one.tollkeeper}; gate {one.gate})" for one in measured if one.ok is False]
-
-
-def paired_ratio(series: dict[str, list[float]], name: str, over: str) -> float:
-    """Give the median over the rounds of one system's figure divided by another's of the same round."""
-    return median(ours / theirs for ours, theirs in zip(series[name], series[over], strict=True))
-
-
-def _added(series: dict[str, list[float]]) -> str:
-    def over_direct(name: str) -> float:
-        return median(one - floor for one, floor in zip(series[name], series["direct"], strict=True))
-
-    return f"{over_direct('tollkeeper'):+.0f} (nginx {over_direct('nginx'):+.0f})"
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Give the median, with the smallest and largest round behind it: 16.8 [15.7..17.9]."""
-    if not values:
-        return "-"
-    middle = f"{median(values):.{digits}f}"
-    return middle if len(values) == 1 else f"{middle} [{min(values):.{digits}f}..{max(values):.{digits}f}]"
+    return Line(what, direct, nginx, aiohttp, tollkeeper, beside)
 
 
 def count_text(counts: list[Count]) -> str:
@@ -203,18 +176,28 @@ def ledger_count_text(counts: list[LedgerCount]) -> str:
     )
 
 
-def markdown(measured: list[Line], figures: Figures, machine: dict[str, str], when: str, how: str) -> str:
+def markdown(measured: list[Line], held: list[Verdict], figures: Figures, machine: dict[str, str], when: str) -> str:
+    """Return the document of a run: machine, promises, all figures, counts."""
     where = (
         f"{machine['cpu']}; {machine['system']}; Python {machine['python']}; nginx {machine['nginx']}; "
-        f"commit {machine['commit']}. {how}"
-    )
+        f"commit {machine['commit']}. {machine.get('how', '')}"
+    ).strip()
     reading = (
-        "How it is measured and how to read it: [benchmarks.md](../benchmarks.md). "
+        "How it is measured and how to read it: [benchmarks.md](../trust/benchmarks.md). "
         "Medians of interleaved rounds, [smallest..largest]."
     )
-    table = [_row(COLUMNS), "|---" * len(COLUMNS) + "|", *(_row(one.cells) for one in measured)]
+    table = table_text(COLUMNS, [one.cells for one in measured])
     counts = f"Count: {count_text(figures.counts)}.\nLedger alone: {ledger_count_text(figures.ledger_counts)}."
-    return "\n".join([f"# Bench of {when}", "", where, reading, "", *table, "", counts, ""])
+    return "\n".join([f"# Bench of {when}", "", where, reading, "", gate_text(held), "", table, "", counts, ""])
+
+
+def gate_text(held: list[Verdict]) -> str:
+    return table_text(GATE_COLUMNS, [one.cells for one in held])
+
+
+def table_text(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a table of Markdown."""
+    return "\n".join([_row(columns), "|---" * len(columns) + "|", *map(_row, rows)])
 
 
 def _row(cells: tuple[str, ...]) -> str:

@@ -4,127 +4,22 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from machine import BenchError, run_on_core
+from figures import Count, Figures, LedgerCount, OpenLoop, Streams, add, percentile
+from machine import BenchError, run_on_core, running_on_core
 from made_ledger import make_ledger
+from plan import Plan, RatePlan, StreamPlan
 from systems import JSON_ROUTE, STREAM_ROUTE, AiohttpRelay, Nginx, Service, Tollkeeper, Upstream
-from upstream import JSON_MODEL, STREAM_MODEL
+from upstream import JSON_MODEL, STREAM_MODEL, paced_model
 
 _HERE = Path(__file__).parent
-_CONNECTIONS = 64
 _REST_S = 0.2
 _SETTLE_S = 60  # rows of clients that hung up wait for the provider's figure
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how often; short is for CI, full for figures to quote."""
-
-    json_rounds: int
-    json_s: int
-    stream_rounds: int
-    streams: int
-    events: int
-    interval_ms: int
-    latency_rounds: int
-    latency_s: int
-    latency_rate: int
-    mixed_rate: int  # of model and route together
-    starts: int
-    grown_rows: int  # requests in the ledger of the second start
-    ledger_rounds: int
-    ledger_rate: int
-    ledger_rate_s: int
-    ledger_flat_s: int
-
-
-SHORT = Plan(
-    json_rounds=2, json_s=2, stream_rounds=1, streams=100, events=100, interval_ms=20,
-    latency_rounds=1, latency_s=2, latency_rate=100, mixed_rate=500, starts=3,
-    grown_rows=100_000, ledger_rounds=1, ledger_rate=500, ledger_rate_s=2, ledger_flat_s=1,
-)  # fmt: skip
-FULL = Plan(
-    json_rounds=6, json_s=4, stream_rounds=3, streams=100, events=200, interval_ms=20,
-    latency_rounds=3, latency_s=10, latency_rate=100, mixed_rate=500, starts=7,
-    grown_rows=1_000_000, ledger_rounds=5, ledger_rate=500, ledger_rate_s=5, ledger_flat_s=2,
-)  # fmt: skip
-
-
-@dataclass
-class Count:
-    """One load held against the books: answers of the upstream and rows of the ledger that it left."""
-
-    load: str
-    answered_by_upstream: int
-    rows: int
-    new_generations: int
-    unsettled: int
-    failed: int
-
-    @property
-    def agrees(self) -> bool:
-        return self.answered_by_upstream == self.rows and not self.unsettled and not self.failed
-
-
-@dataclass
-class LedgerCount:
-    """What the ledger on its own was asked to hold against its rows; faults names totals that differ from the rows."""
-
-    load: str
-    reserved: int
-    rows: int
-    unsettled: int
-    faults: list[str]
-
-    @property
-    def agrees(self) -> bool:
-        return self.reserved == self.rows and not self.unsettled and not self.faults
-
-
-@dataclass
-class Figures:
-    """Measured values by system ("direct", "nginx", "aiohttp", "tollkeeper"), one a round in the order of the rounds.
-
-    "limited" is tollkeeper asked by a user with limits, "route" tollkeeper asked for a preset of two targets, "grown"
-    tollkeeper on a ledger of plan.grown_rows, "disk" a bare write with fdatasync beside the ledger.
-    """
-
-    json_us: dict[str, list[float]] = field(default_factory=dict)  # CPU of the proxy a request
-    json_per_s: dict[str, list[float]] = field(default_factory=dict)
-    chunk_us: dict[str, list[float]] = field(default_factory=dict)  # CPU of the proxy a streamed event
-    chunk_delay_us: dict[str, list[float]] = field(default_factory=dict)  # p50
-    latency_p50_us: dict[str, list[float]] = field(default_factory=dict)
-    latency_p99_us: dict[str, list[float]] = field(default_factory=dict)
-    mixed_p50_us: dict[str, list[float]] = field(default_factory=dict)  # model and route in one load
-    idle_rss_mb: dict[str, list[float]] = field(default_factory=dict)
-    loaded_rss_mb: dict[str, list[float]] = field(default_factory=dict)
-    start_s: dict[str, list[float]] = field(default_factory=dict)
-    reserve_p50_us: dict[str, list[float]] = field(default_factory=dict)
-    reserve_p99_us: dict[str, list[float]] = field(default_factory=dict)
-    settle_p50_us: dict[str, list[float]] = field(default_factory=dict)
-    settle_p99_us: dict[str, list[float]] = field(default_factory=dict)
-    reserved_per_s: dict[str, list[float]] = field(default_factory=dict)
-    counts: list[Count] = field(default_factory=list)
-    ledger_counts: list[LedgerCount] = field(default_factory=list)
-
-    @property
-    def agree(self) -> bool:
-        return all(one.agrees for one in self.counts) and all(one.agrees for one in self.ledger_counts)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            **asdict(self),
-            "counts": [{**asdict(one), "agrees": one.agrees} for one in self.counts],
-            "ledger_counts": [{**asdict(one), "agrees": one.agrees} for one in self.ledger_counts],
-        }
-
-
-def add(series: dict[str, list[float]], name: str, value: float) -> None:
-    series.setdefault(name, []).append(value)
+_BEGIN_S = 15  # until all streams of a crowd have begun
 
 
 @dataclass(frozen=True)
@@ -147,7 +42,7 @@ class Bench:
         self._plan = plan
         self._say = say
         self.figures = Figures()
-        self._upstream = Upstream(folder, self._load_core, events=plan.events, interval_ms=plan.interval_ms)
+        self._upstream = Upstream(folder, self._load_core, events=plan.paced.events, interval_ms=plan.paced.interval_ms)
         self._nginx = Nginx(folder, self._proxy_core, self._upstream.port)
         self._tollkeeper = ours = Tollkeeper(folder, self._proxy_core, self._upstream.port)
         self._grown = Tollkeeper(folder / "grown", self._proxy_core, self._upstream.port)
@@ -158,32 +53,36 @@ class Bench:
         )
         self._route = Lane("route", ours, ours.token, JSON_ROUTE, STREAM_ROUTE)
         limited = Lane("limited", ours, ours.limited_token)
-        self._latency_lanes = (nginx, tollkeeper, direct)
-        self._stream_lanes = (nginx, aiohttp, tollkeeper, self._route, direct)
-        self._json_lanes = (nginx, aiohttp, limited, tollkeeper, self._route, direct)
+        routes = (self._route,) if plan.route else ()
+        self._latency_lanes = (nginx, aiohttp, tollkeeper, direct)
+        self._stream_lanes = (nginx, aiohttp, tollkeeper)
+        self._paced_lanes = (*self._stream_lanes, *routes, direct)
+        self._json_lanes = (nginx, aiohttp, limited, tollkeeper, *routes, direct)
 
     @property
     def steps(self) -> int:
-        plan = self._plan
+        plan, streams = self._plan, len(self._stream_lanes)
         loads = len(self._json_lanes) * plan.json_rounds
-        loads += len(self._stream_lanes) * (1 + plan.stream_rounds)
-        loads += (len(self._latency_lanes) + 1) * plan.latency_rounds
-        return 2 + plan.starts + loads + plan.ledger_rounds
+        loads += len(self._paced_lanes) * (1 + plan.paced.rounds) + streams * plan.fast.rounds
+        loads += streams * plan.crowd.rounds + (streams + 1) * plan.alone.rounds
+        loads += sum(rate.rounds * (1 if rate.together else len(self._latency_lanes)) for rate in plan.rates)
+        return 3 + plan.starts + loads + plan.mixed.rounds + plan.ledger_rounds
 
     def run(self) -> Figures:
+        plan = self._plan
         try:
             self._upstream.start()
             self._measure_starts()
             self._warm_up()
-            for n in range(self._plan.latency_rounds):
-                self._each(self._latency_lanes, f"latency at {self._plan.latency_rate}/s", n, self._latency)
+            for rate in plan.rates:
+                self._open_loop(rate)
+            for n in range(plan.mixed.rounds):
                 self._mixed_latency(n)
-            for n in range(self._plan.ledger_rounds):
+            for n in range(plan.ledger_rounds):
                 self._ledger_alone(n + 1)
-            for n in range(self._plan.json_rounds):
+            for n in range(plan.json_rounds):
                 self._each(self._json_lanes, "JSON requests", n, self._json)
-            for n in range(self._plan.stream_rounds):
-                self._each(self._stream_lanes, f"{self._plan.streams} streams", n, self._streams)
+            self._all_streams()
             for proxy in (self._nginx, self._tollkeeper):
                 add(self.figures.loaded_rss_mb, proxy.name, proxy.rss_mb())
         finally:
@@ -191,8 +90,22 @@ class Bench:
                 service.stop()
         return self.figures
 
+    def _all_streams(self) -> None:
+        plan, figures = self._plan, self.figures
+        with_direct = (*self._stream_lanes, self._paced_lanes[-1])
+        kinds = (
+            (plan.paced, self._paced_lanes, figures.paced, "paced streams"),
+            (plan.fast, self._stream_lanes, figures.fast, "fast streams"),
+            (plan.alone, with_direct, figures.alone, "stream alone"),
+        )
+        for kind, lanes, into, what in kinds:
+            for n in range(kind.rounds):
+                self._each(lanes, f"{kind.streams} {what}", n, partial(self._streams, kind, into))
+        for n in range(plan.crowd.rounds):
+            self._each(self._stream_lanes, f"{plan.crowd.streams} streams", n, self._crowd)
+
     def _measure_starts(self) -> None:
-        """Start both proxies a few times; the last start stays. Memory is read after the first answer.
+        """Start all proxies a few times; the last start stays. Memory is read after the first answer.
 
         Each time ours starts on a long ledger too, which ends before the others begin.
         """
@@ -204,19 +117,27 @@ class Bench:
         for n in range(self._plan.starts):
             self._say(f"start {n + 1}")
             self._tollkeeper.stop()
-            add(self.figures.start_s, "grown", self._grown.start())
+            self._start(self._grown, "grown")
             self._grown.stop()
-            for proxy in (self._nginx, self._tollkeeper):
+            for proxy in (self._nginx, self._tollkeeper, self._aiohttp):
                 proxy.stop()
-                add(self.figures.start_s, proxy.name, proxy.start())
+                self._start(proxy, proxy.name)
         self._tollkeeper.ask()
-        self._aiohttp.start()
         time.sleep(1)
         for proxy in (self._nginx, self._tollkeeper):
             add(self.figures.idle_rss_mb, proxy.name, proxy.rss_mb())
+        self._say("what the proxy does by itself")
+        cpu_before_s = self._tollkeeper.cpu_s()
+        time.sleep(self._plan.idle_s)
+        used_ms = (self._tollkeeper.cpu_s() - cpu_before_s) * 1000
+        add(self.figures.idle_ms_per_s, self._tollkeeper.name, used_ms / self._plan.idle_s)
+
+    def _start(self, service: Service, name: str) -> None:
+        add(self.figures.start_s, name, service.start())
+        add(self.figures.start_cpu_s, name, service.cpu_s())
 
     def _warm_up(self) -> None:
-        for lane in self._stream_lanes:
+        for lane in self._paced_lanes:
             self._say(f"warming up {lane.name}")
             self._counted(lane, "warm-up", partial(self._failures_of_wrk, lane, 1))
 
@@ -286,8 +207,8 @@ class Bench:
         add(self.figures.json_per_s, lane.name, rate)
 
     def _wrk(self, lane: Lane, seconds: int) -> tuple[int, float, int]:
-        """Keep 64 connections busy; give answered requests, seconds, failures."""
-        command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(_HERE / "chat.lua")]
+        """Keep the plan's connections busy; return answered requests, seconds, failures."""
+        command = ["wrk", "-t1", f"-c{self._plan.json_connections}", f"-d{seconds}s", "-s", str(_HERE / "chat.lua")]
         output = run_on_core(
             self._load_core, [*command, f"http://127.0.0.1:{lane.service.port}", "--", lane.token, lane.json_model]
         )
@@ -300,42 +221,113 @@ class Bench:
     def _failures_of_wrk(self, lane: Lane, seconds: int) -> int:
         return self._wrk(lane, seconds)[2]
 
-    def _streams(self, lane: Lane, load: str) -> None:
-        plan = self._plan
+    def _streams(self, plan: StreamPlan, into: Streams, lane: Lane, load: str) -> None:
         outcome: dict[str, Any] = {}
+        model = self._stream_model(plan, lane)
 
         def run() -> int:
-            numbers = (str(plan.streams), str(plan.events), str(plan.interval_ms))
-            outcome.update(self._load("streams", lane, *numbers, lane.stream_model))
+            outcome.update(self._load("streams", *self._stream_words(plan, lane)))
             return int(outcome["failed"])
 
         cpu_before_s = lane.service.cpu_s()
         self._counted(lane, load, run)
         used_us = (lane.service.cpu_s() - cpu_before_s) * 1e6
         if lane.service is not self._upstream:
-            add(self.figures.chunk_us, lane.name, used_us / outcome["events"])
-        add(self.figures.chunk_delay_us, lane.name, percentile(outcome["delays_us"][lane.stream_model], 50))
+            add(into.chunk_us, lane.name, used_us / outcome["events"])
+        add(into.delay_us, lane.name, percentile(outcome["delays_us"][model], 50))
 
-    def _latency(self, lane: Lane, load: str) -> None:
-        delays_us = self._delays_us(lane, load, self._plan.latency_rate, (lane.json_model,))[lane.json_model]
-        add(self.figures.latency_p50_us, lane.name, percentile(delays_us, 50))
-        add(self.figures.latency_p99_us, lane.name, percentile(delays_us, 99))
+    def _stream_model(self, plan: StreamPlan, lane: Lane) -> str:
+        if plan is self._plan.paced:  # which goes through a route too, whose model has the upstream's own pace
+            return lane.stream_model
+        return paced_model(plan.events, plan.together, plan.interval_ms)
 
-    def _mixed_latency(self, n: int) -> None:
-        """Ask for the model and for the route in one load: whatever slows one down slows the other down."""
-        lane, load = self._route, f"latency of model and route at {self._plan.mixed_rate}/s, round {n + 1}"
-        self._say(load)
-        delays_us = self._delays_us(lane, load, self._plan.mixed_rate, (JSON_MODEL, lane.json_model))
-        add(self.figures.mixed_p50_us, "tollkeeper", percentile(delays_us[JSON_MODEL], 50))
-        add(self.figures.mixed_p50_us, lane.name, percentile(delays_us[lane.json_model], 50))
+    def _stream_words(self, plan: StreamPlan, lane: Lane) -> list[str]:
+        numbers = (plan.streams, plan.events // plan.together, plan.interval_ms)
+        return [str(lane.service.port), lane.token, *map(str, numbers), self._stream_model(plan, lane)]
 
-    def _delays_us(self, lane: Lane, load: str, rate: int, models: tuple[str, ...]) -> dict[str, list[float]]:
-        """Ask for all models at a rate that they share; give the delays by model, sorted."""
+    def _crowd(self, lane: Lane, load: str) -> None:
+        """Measure while all streams of a crowd run: CPU by what the upstream sent meanwhile, and the most memory."""
+        plan, figures = self._plan.crowd, self.figures
         outcome: dict[str, Any] = {}
 
         def run() -> int:
-            numbers = (str(rate), str(self._plan.latency_s), str(_CONNECTIONS))
-            outcome.update(self._load("latency", lane, *numbers, *models))
+            before = self._upstream.counted()["answers"]
+            command = [sys.executable, str(_HERE / "load.py"), "streams", *self._stream_words(plan, lane)]
+            with running_on_core(self._load_core, command) as running:
+                deadline = time.monotonic() + _BEGIN_S
+                while self._upstream.counted()["answers"] - before < plan.streams:
+                    if running.poll() is not None or time.monotonic() > deadline:
+                        raise BenchError(f"{load}: {lane.name} did not begin {plan.streams} streams")
+                    time.sleep(_REST_S)
+                events, cpu_s = self._upstream.counted()["events"], lane.service.cpu_s()
+                time.sleep(self._plan.crowd_s)
+                used_us = (lane.service.cpu_s() - cpu_s) * 1e6
+                add(figures.crowd.chunk_us, lane.name, used_us / (self._upstream.counted()["events"] - events))
+                add(figures.crowd_rss_mb, lane.name, lane.service.rss_mb())
+                outcome.update(json.loads(running.communicate()[0]))
+            return int(outcome["failed"])
+
+        self._counted(lane, load, run)
+        (delays_us,) = outcome["delays_us"].values()
+        add(figures.crowd.delay_us, lane.name, percentile(delays_us, 50))
+
+    def _open_loop(self, plan: RatePlan) -> None:
+        into = self.figures.open_loop.setdefault(plan.rate, OpenLoop())
+        what = f"latency at {plan.rate}/s"
+        for n in range(plan.rounds):
+            if plan.together:
+                self._say(f"{what}, round {n + 1}: all together")
+                self._latency_together(plan, into, f"{what}, round {n + 1}")
+            else:
+                self._each(self._latency_lanes, what, n, partial(self._latency, plan, into))
+
+    def _latency(self, plan: RatePlan, into: OpenLoop, lane: Lane, load: str) -> None:
+        cpu_before_s = lane.service.cpu_s()
+        delays_us = self._delays_us(lane, load, plan, (lane.json_model,))[lane.json_model]
+        used_us = (lane.service.cpu_s() - cpu_before_s) * 1e6
+        self._note(into, lane, delays_us, used_us / len(delays_us))
+
+    def _note(self, into: OpenLoop, lane: Lane, delays_us: list[float], used_us: float) -> None:
+        add(into.p50_us, lane.name, percentile(delays_us, 50))
+        add(into.p99_us, lane.name, percentile(delays_us, 99))
+        if lane.service is not self._upstream:
+            add(into.cpu_us, lane.name, used_us)
+
+    def _latency_together(self, plan: RatePlan, into: OpenLoop, load: str) -> None:
+        """Ask all lanes in one load, each at the rate; the books have only those that went through ours."""
+        lanes = self._latency_lanes
+        books_before, upstream_before = self._tollkeeper.ledgered(), self._upstream.answers()
+        cpu_before_s = {lane.name: lane.service.cpu_s() for lane in lanes}
+        ports = [f"{lane.name}={lane.service.port}" for lane in lanes]
+        numbers = map(str, (plan.rate, plan.seconds, plan.connections))
+        outcome = self._load("lanes", self._tollkeeper.token, *numbers, JSON_MODEL, *ports)
+        time.sleep(_REST_S)
+        for lane in lanes:
+            delays_us = outcome["delays_us"][lane.name]
+            used_us = (lane.service.cpu_s() - cpu_before_s[lane.name]) * 1e6
+            self._note(into, lane, delays_us, used_us / len(delays_us))
+        books = self._settled_books()
+        others = sum(len(outcome["delays_us"][lane.name]) for lane in lanes if lane.service is not self._tollkeeper)
+        answered, rows = self._upstream.answers() - upstream_before - others, books.rows - books_before.rows
+        generations = books.generations - books_before.generations
+        self.figures.counts.append(Count(load, answered, rows, generations, books.unsettled, int(outcome["failed"])))
+
+    def _mixed_latency(self, n: int) -> None:
+        """Ask for the model and for the route in one load: whatever slows one down slows the other down."""
+        lane, plan = self._route, self._plan.mixed
+        load = f"latency of model and route at {plan.rate}/s, round {n + 1}"
+        self._say(load)
+        delays_us = self._delays_us(lane, load, plan, (JSON_MODEL, lane.json_model))
+        add(self.figures.mixed_p50_us, "tollkeeper", percentile(delays_us[JSON_MODEL], 50))
+        add(self.figures.mixed_p50_us, lane.name, percentile(delays_us[lane.json_model], 50))
+
+    def _delays_us(self, lane: Lane, load: str, plan: RatePlan, models: tuple[str, ...]) -> dict[str, list[float]]:
+        """Ask for all models at a rate that they share; return the delays by model, sorted."""
+        outcome: dict[str, Any] = {}
+
+        def run() -> int:
+            numbers = map(str, (plan.rate, plan.seconds, plan.connections))
+            outcome.update(self._load("latency", str(lane.service.port), lane.token, *numbers, *models))
             return int(outcome["failed"])
 
         self._counted(lane, load, run)
@@ -365,15 +357,11 @@ class Bench:
         names = ("reserved", "rows", "unsettled", "faults")
         figures.ledger_counts.append(LedgerCount(load, **{name: found[name] for name in names}))
 
-    def _load(self, kind: str, lane: Lane, *arguments: str) -> dict[str, Any]:
-        script = [sys.executable, str(_HERE / "load.py"), kind, str(lane.service.port), lane.token]
-        outcome: dict[str, Any] = json.loads(run_on_core(self._load_core, [*script, *arguments]))
+    def _load(self, kind: str, *arguments: str) -> dict[str, Any]:
+        script = [sys.executable, str(_HERE / "load.py"), kind, *arguments]
+        outcome: dict[str, Any] = json.loads(run_on_core(self._load_core, script))
         if not outcome["answered"]:
-            raise BenchError(f"{kind}: {lane.name} answered nothing: {outcome['first_failure']}")
+            raise BenchError(f"{kind}: nothing was answered: {outcome['first_failure']}")
         if outcome["failed"]:
             self._say(f"{outcome['failed']} failed, the first: {outcome['first_failure']}")
         return outcome
-
-
-def percentile(ordered: list[float], percent: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

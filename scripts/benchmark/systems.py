@@ -175,11 +175,16 @@ class Upstream(Service):
         return [sys.executable, str(Path(__file__).with_name("upstream.py")), str(self.port), *self._pace]
 
     def answers(self) -> int:
-        """Give the chat requests that it has answered since its start."""
+        """Return the chat requests that it has answered since its start."""
+        return self.counted()["answers"]
+
+    def counted(self) -> dict[str, int]:
+        """Return what it has sent since its start: answers, and events of streams."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", "/_bench/count")
-            return int(json.loads(connection.getresponse().read())["answers"])
+            counted: dict[str, int] = json.loads(connection.getresponse().read())
+            return counted
         finally:
             connection.close()
 

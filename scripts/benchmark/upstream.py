@@ -5,7 +5,8 @@ One process, one uvloop, no framework. Answers have the same price, each has its
     python upstream.py PORT EVENTS INTERVAL_MS
 
     POST …/chat/completions        1 KB of JSON, or with "stream": true EVENTS paced events of about 250 bytes;
-                                   a model paced_model(EVENTS, TOGETHER) sends so many, TOGETHER of them at a time
+                                   a model paced_model(EVENTS, TOGETHER) sends so many, TOGETHER of them at a time,
+                                   and paced_model(EVENTS, TOGETHER, MS) waits MS between two times
     GET  …/models, …/generation?id=, …/key, …/credits
     GET  /_bench/count             {"answers": N, "events": M} since the start
 """
@@ -19,11 +20,14 @@ import time
 from typing import cast
 
 import uvloop
+from plan import FULL, SHORT
 
 JSON_MODEL = "bench/json"
 STREAM_MODEL = "bench/stream"
 MORE_MODELS = tuple(f"bench/model-{n}" for n in range(int(os.environ.get("BENCH_MODELS", "0"))))
-PACES = ((20, 20), (200, 1), (400, 1), (2000, 20), (4000, 20))  # events of a stream, and how many of them come at once
+_BENCH_PACES = tuple((one.events, one.together, one.interval_ms) for of in (SHORT, FULL) for one in of.stream_plans)
+# Events of a stream, how many of them come at once, and milliseconds between two times.
+PACES: tuple[tuple[int, ...], ...] = ((20, 20), (200, 1), (400, 1), (2000, 20), (4000, 20), *_BENCH_PACES)
 COST_USD = "0.000168"
 _USAGE = (
     '{"prompt_tokens":1200,"completion_tokens":80,"total_tokens":1280,"cost":' + COST_USD + ',"is_byok":false,'
@@ -65,11 +69,12 @@ _EVENT_BEFORE_NS = (
 _NS_CHARS = 19
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _IS_STREAM = re.compile(rb'"stream" ?: ?true')
-_PACED = re.compile(rb'"bench/stream-(\d+)x(\d+)"')
+_PACED = re.compile(rb'"bench/stream-(\d+)x(\d+)(?:x(\d+))?"')
 
 
-def paced_model(events: int, together: int) -> str:
-    return f"bench/stream-{events}x{together}"
+def paced_model(events: int, together: int, interval_ms: int | None = None) -> str:
+    """Name the model whose streams are paced so; without an interval they keep to that of the process."""
+    return f"bench/stream-{events}x{together}" + ("" if interval_ms is None else f"x{interval_ms}")
 
 
 def _chunk(payload: bytes) -> bytes:
@@ -157,13 +162,19 @@ class Connection(asyncio.Protocol):
             data = data[total:]
         self._pending = data
 
+    def _pace_of(self, request: bytes) -> tuple[int, float, int]:
+        """Return events, seconds between two times, and how many events come at once, as the model's name has them."""
+        events, interval_s = self._pace
+        paced = _PACED.search(request)
+        if paced is None:
+            return events, interval_s, 1
+        return int(paced[1]), interval_s if paced[3] is None else int(paced[3]) / 1000, int(paced[2])
+
     def _answer(self, request: bytes) -> None:
         target = request[: request.find(b" HTTP/")]
         if target.startswith(b"POST ") and target.endswith(b"/chat/completions"):
             if _IS_STREAM.search(request):
-                paced = _PACED.search(request)
-                events, together = (self._pace[0], 1) if paced is None else map(int, paced.groups())
-                self._stream = Stream(self._transport, self._counts, events, self._pace[1], together)
+                self._stream = Stream(self._transport, self._counts, *self._pace_of(request))
             else:
                 generation_id = self._counts.next_id()
                 self._transport.write(b"".join((_JSON_HEAD, generation_id, _JSON_MIDDLE, generation_id, _JSON_END)))

@@ -106,6 +106,26 @@ def test_models_and_generations_can_be_looked_up(port: int) -> None:
     assert missing.status == 404
 
 
+def test_a_model_names_its_own_pace(port: int) -> None:
+    """Six events, three at a time, so far apart that each time is a read of its own."""
+    body = json.dumps({"model": "bench/stream-6x3x60", "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    reads: list[int] = []
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(head + body)
+        while b"[DONE]" not in (read := client.recv(65536)):
+            reads.append(read.count(b'"sent_ns"'))
+    assert [count for count in reads if count] == [3, 3]
+
+
+def test_lanes_are_asked_equally_often(port: int) -> None:
+    ports = [f"{name}={port}" for name in ("one", "two")]
+    command = [sys.executable, str(BENCHMARK / "load.py"), "lanes", "tk-x", "50", "0.1", "1", "bench/json", *ports]
+    outcome = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert (outcome["answered"], outcome["failed"]) == (10, 0)
+    assert {name: len(delays) for name, delays in outcome["delays_us"].items()} == {"one": 5, "two": 5}
+
+
 def test_the_count_is_of_answers(port: int) -> None:
     before = json.loads(ask(port, "GET", "/_bench/count")[1])["answers"]
     ask(port, "POST", "/v1/chat/completions", {})
