@@ -4,26 +4,29 @@
 
 LEDGER: a file that usage_times.py has made, of which a copy is used; without one a ledger of 10 million requests is
 made. A proxy with 2,000 users and 400 models runs on one core. Prints JSON: pages, each with first_byte_ms (the best
-of some, and the worst of them), cpu_ms (of the proxy) and bytes; then request_p50_us, request_p99_us and
-cpu_ms_a_second (of the proxy) at RATE (500) requests a second for SECONDS (10), in turns alone and beside 50 viewers,
-who each read their page again whenever something has changed.
+of some, and the worst of them), cpu_ms (of the proxy) and bytes; then p50_us, p99_us and cpu_ms (of the proxy in a
+second) at RATE (500) requests a second for SECONDS (10), in pairs alone and beside 50 viewers, who each read their page
+again whenever something has changed (viewers.py); and p50_ratio and p99_ratio, the medians over the pairs.
 """
 
-import asyncio
 import http.client
 import json
 import os
 import re
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import uvloop
 from load import run_latency
 from machine import two_cores
 from made_ledger import make_ledger
@@ -39,7 +42,7 @@ _USERS, _MODELS = 2_000, 400
 _TIMES = 5
 _VIEWERS = 50
 _CONNECTIONS = 64
-_TURNS = 3
+_PAIRS = 5
 _ADMIN = "operator-" + "0123456789" * 4
 _PAGES = (
     *("", "/people", "/people/user-7", "/requests", "/requests?user=user-7", "/models", "/routes", "/account", "/keys"),
@@ -111,77 +114,85 @@ def measure_pages(proxy: Proxy, cookie: str) -> dict[str, object]:
     return pages
 
 
-class Viewer:
-    """A browser with a live page open: hears of changes, and reads its live part again."""
+class Viewers:
+    """Browsers that follow a live page, in a process of their own: see viewers.py."""
 
-    def __init__(self, port: int, cookie: str) -> None:
-        self._port, self._cookie = port, cookie
-        self._etag = ""
-        self.read = 0
+    def __init__(self, port: int, path: str, cookie: str) -> None:
+        script = str(Path(__file__).with_name("viewers.py"))
+        self._process = subprocess.Popen(
+            [sys.executable, script, str(port), str(_VIEWERS), path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(f"{cookie}\n")
+        stdin.flush()
+        if stdout.readline() != "ready\n":
+            raise SystemExit(f"the viewers ended with {self._process.wait()}")
 
-    async def watch(self, path: str) -> None:
-        """Follow the events until cancelled."""
-        reader, writer = await self._ask("/dashboard/events")
-        try:
-            while line := await reader.readline():
-                if line.strip() == b"event: tick":
-                    await self._refresh(path)
-        finally:
-            writer.close()
-
-    async def _ask(self, path: str, more: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nCookie: {self._cookie}\r\n{more}\r\n"
-        writer.write(head.encode())
-        return reader, writer
-
-    async def _refresh(self, path: str) -> None:
-        more = f"If-None-Match: {self._etag}\r\n" if self._etag else ""
-        reader, writer = await self._ask(path, f"Connection: close\r\n{more}")
-        answer = await reader.read()
-        writer.close()
-        found = re.search(rb"\r\netag: ([^\r]+)", answer.partition(b"\r\n\r\n")[0], re.IGNORECASE)
-        self._etag = found[1].decode() if found else self._etag
-        self.read += 1
+    def end(self) -> Mapping[str, int]:
+        """End them; return what they have read."""
+        told, _ = self._process.communicate()
+        if self._process.returncode:
+            raise SystemExit(f"the viewers ended with {self._process.returncode}")
+        found: Mapping[str, int] = json.loads(told)
+        return found
 
 
-async def measure_viewers(proxy: Proxy, cookie: str, seconds: float, rate: float) -> dict[str, object]:
-    """Return percentiles of requests alone and beside viewers, in turns: a machine is not the same all the time."""
+@dataclass
+class Turn:
+    """What was measured of the requests of one turn."""
+
+    p50_us: float
+    p99_us: float
+    cpu_ms: float  # of the proxy, in a second
+    failed: int  # as all connections were busy: a machine at its end
+
+
+def measure_turn(proxy: Proxy, seconds: float, rate: float) -> Turn:
+    begun_cpu_s = proxy.cpu_s()
+    outcome = uvloop.run(run_latency(proxy.port, proxy.token, rate, seconds, _CONNECTIONS, [JSON_MODEL]))
+    used_s = proxy.cpu_s() - begun_cpu_s
+    shares = statistics.quantiles(outcome.delays_us[JSON_MODEL], n=100)
+    return Turn(shares[49], shares[98], used_s * 1000 / seconds, outcome.failed)
+
+
+def measure_viewers(proxy: Proxy, cookie: str, seconds: float, rate: float) -> dict[str, object]:
+    """Return percentiles of requests alone and beside viewers, in pairs: a machine is not the same all the time."""
     _, _, page = read_page(proxy.port, "/dashboard/requests", cookie)
     found = _LIVE.search(page)
     if found is None:
         raise SystemExit("the page of requests has no live part")
     live = found[1].decode().replace("&amp;", "&")
-    delays: dict[str, list[list[float]]] = {"alone": [], "beside": []}
-    used_s: dict[str, list[float]] = {"alone": [], "beside": []}
-    failed: dict[str, list[int]] = {"alone": [], "beside": []}  # as all connections were busy: a machine at its end
-    read = 0
+    read = Counter[str]()
 
-    async def turn(kind: str) -> None:
-        begun_cpu_s = proxy.cpu_s()
-        outcome = await run_latency(proxy.port, proxy.token, rate, seconds, _CONNECTIONS, [JSON_MODEL])
-        delays[kind].append(outcome.delays_us[JSON_MODEL])
-        failed[kind].append(outcome.failed)
-        used_s[kind].append(proxy.cpu_s() - begun_cpu_s)
+    def beside() -> Turn:
+        viewers = Viewers(proxy.port, live, cookie)
+        time.sleep(1)
+        turn = measure_turn(proxy, seconds, rate)
+        read.update(viewers.end())
+        return turn
 
-    for _ in range(_TURNS):
-        await turn("alone")
-        viewers = [Viewer(proxy.port, cookie) for _ in range(_VIEWERS)]
-        watching = [asyncio.ensure_future(viewer.watch(live)) for viewer in viewers]
-        await asyncio.sleep(1)
-        await turn("beside")
-        for each in watching:
-            each.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
-        read += sum(viewer.read for viewer in viewers)
-    cpu_ms = {kind: [round(one * 1000 / seconds) for one in turns] for kind, turns in used_s.items()}
-    figures: dict[str, object] = {"viewers": _VIEWERS, "rate": rate, "parts_read": read, "failed": failed}
-    figures["cpu_ms_a_second"] = cpu_ms
-    for name, share in (("request_p50_us", 50), ("request_p99_us", 99)):
-        figures[name] = {
-            kind: [round(statistics.quantiles(turn, n=100)[share - 1]) for turn in turns]
-            for kind, turns in delays.items()
-        }
+    alone: list[Turn] = []
+    watched: list[Turn] = []
+    for n in range(_PAIRS):
+        turns: list[Callable[[], None]] = [
+            lambda: alone.append(measure_turn(proxy, seconds, rate)),
+            lambda: watched.append(beside()),
+        ]
+        for turn in turns if n % 2 == 0 else reversed(turns):  # what follows is no better off than what goes before
+            turn()
+    figures: dict[str, object] = {"viewers": _VIEWERS, "rate": rate, "parts": dict(read)}
+    pairs = list(zip(alone, watched, strict=True))
+    for name in (field.name for field in fields(Turn)):
+        kinds = zip(("alone", "beside"), (alone, watched), strict=True)
+        figures[name] = {kind: [round(getattr(turn, name)) for turn in turns] for kind, turns in kinds}
+    for name in ("p50_us", "p99_us"):
+        ratios = [getattr(beside_one, name) / getattr(alone_one, name) for alone_one, beside_one in pairs]
+        figures[f"{name.removesuffix('_us')}_ratio"] = round(statistics.median(ratios), 3)
     return figures
 
 
@@ -214,7 +225,7 @@ def main(ledger: str | None = None, seconds: str = "10", rate: str = "500") -> N
         found = {"pages": measure_pages(proxy, cookie)}
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
         sys.stdout.flush()
-        beside = asyncio.run(measure_viewers(proxy, cookie, float(seconds), float(rate)))
+        beside = measure_viewers(proxy, cookie, float(seconds), float(rate))
         sys.stdout.write(json.dumps(beside) + "\n")
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import orjson
 
+from proxy.web.admin.json_bytes import json_bytes
+
 
 def etag_of(data: Any) -> str:
     """Return an entity tag (RFC 9110, 8.8.3) that changes whenever the data does, quotes included."""
-    digest = hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    digest = hashlib.sha256(json_bytes(data, orjson.OPT_SORT_KEYS)).hexdigest()
     return f'"{digest[:24]}"'
 
 

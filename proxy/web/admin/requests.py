@@ -8,9 +8,11 @@ from pydantic import BaseModel, Field
 
 from proxy.core.errors import CallerError
 from proxy.core.money import pusd_to_usd, usd_to_pusd
+from proxy.core.paced import paced
 from proxy.policy.nearest import nearest
 from proxy.storage.adjustment import AdjustmentFilter, AdjustmentRow
 from proxy.storage.meanings import COST_SOURCES, flag_meaning
+from proxy.storage.reports import Reports
 from proxy.storage.request_reports import REFUSED, AttemptEntry, KeptSince, RequestEntry, RequestFilter
 from proxy.storage.rows import id_number, id_text
 from proxy.web.admin.adjustments import AdjustmentEntry, adjustment_json
@@ -26,6 +28,7 @@ _ID = r"^req_[0-9a-f]{16}$"
 _ID_MAX = 1 << 62
 _LATE_MAX = 50  # adjustments of one request that are shown, the last ones
 _ID_BITS = 21  # of an id, below its milliseconds
+_ROWS_AT_ONCE = 20  # that are written before the event loop may have its turn
 Usd = Annotated[str, Field(description="US dollars as decimal text.")]
 
 
@@ -179,9 +182,17 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     await check_user(request, query.user)
     reports = request.deps.services.reports
     bounds = query.bounds_ms(request.deps.services.live.current.zone, request.now_ms)
-    page = await request.read(reports.requests, _filter(query, bounds), _before(request), request.page.limit)
+    wanted = _filter(query, bounds), _before(request), request.page.limit
+    return AdminAnswer(*await request.read(_read_page, reports, *wanted))
+
+
+def _read_page(
+    reports: Reports, wanted: RequestFilter, before_id: int | None, count: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Read a page of requests as they are written, and the cursor of the next; blocks."""
+    page = reports.requests(wanted, before_id, count)
     cursor = None if page.before_id is None else cursor_text((page.before_id,))
-    return AdminAnswer(list(map(request_json, page.entries)), cursor)
+    return [request_json(entry) for entry in paced(page.entries, _ROWS_AT_ONCE)], cursor
 
 
 def _before(request: AdminRequest) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.users import MissingError, UserError
 from proxy.web.admin.etag import etag_of, matches
 from proxy.web.admin.idempotent_post import PostAnswer, post_once, read_claim
+from proxy.web.admin.json_bytes import json_bytes
 from proxy.web.admin.read import parse_body, parse_query, read_json
 from proxy.web.admin.resource_table import ResourceTable
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute, NoFields, Operator, Role
@@ -55,7 +56,7 @@ async def _reply_once(request: AdminRequest, claim: PostClaim, route: AdminRoute
 
     async def run() -> PostAnswer:
         answer = await handled(request, route)
-        return PostAnswer(answer.status or route.status, orjson.dumps({"data": plain(answer.data)}))
+        return PostAnswer(answer.status or route.status, json_bytes({"data": answer.data}))
 
     answer = await post_once(request, route, claim, run)
     replayed = {"Idempotent-Replayed": "true"} if answer.is_replayed else {}
@@ -119,8 +120,7 @@ async def _guarded(request: AdminRequest, route: AdminRoute, table: ResourceTabl
 
 
 def _reply(context: RequestContext, table: ResourceTable, route: AdminRoute, answer: AdminAnswer) -> Reply:
-    status = answer.status or route.status
-    data = plain(answer.data)
+    status, data = answer.status or route.status, answer.data
     headers: dict[str, str] = dict(_PRIVATE)
     shown: dict[str, Any] = {"data": data}
     if route.is_list:
@@ -131,28 +131,16 @@ def _reply(context: RequestContext, table: ResourceTable, route: AdminRoute, ans
         if known is not None and matches(known, etag):
             return json_reply(context, b"", 304, headers=headers)
     headers.update(_location(table, route, status, data))
-    return json_reply(context, shown, status, headers=headers)
+    return json_reply(context, json_bytes(shown), status, headers=headers)
 
 
 def _location(table: ResourceTable, route: AdminRoute, status: int, data: Any) -> Mapping[str, str]:
     """Return the header that names what a POST has made."""
-    location = table.location_of(route, data) if status == 201 else None
+    location = (
+        table.location_of(route, data.model_dump() if isinstance(data, BaseModel) else data) if status == 201 else None
+    )
     return {} if location is None else {"Location": location}
 
 
 def _etag(answer: AdminAnswer) -> str:
-    return answer.etag or etag_of(plain(answer.data))
-
-
-_WRITTEN: Final = frozenset({str, int, float, bool, type(None)})
-
-
-def plain(data: Any) -> Any:
-    """Return data as orjson can write it: models become dictionaries."""
-    if type(data) is dict:  # nearly everything; to ask whether it is a Mapping takes longer than all the rest
-        return {name: value if type(value) in _WRITTEN else plain(value) for name, value in data.items()}
-    if isinstance(data, BaseModel):
-        return data.model_dump(mode="json")
-    if isinstance(data, Mapping):
-        return {name: plain(value) for name, value in data.items()}
-    return [plain(each) for each in data] if isinstance(data, list | tuple) else data
+    return answer.etag or etag_of(answer.data)

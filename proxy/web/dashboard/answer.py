@@ -16,7 +16,6 @@ from proxy.web.dashboard.admin_calls import AdminCalls
 from proxy.web.dashboard.door import check_door, is_tls
 from proxy.web.dashboard.form import read_form
 from proxy.web.dashboard.form_keys import check_form_key, new_form_key
-from proxy.web.dashboard.fragments import etag_of_bytes
 from proxy.web.dashboard.period import CHOICES
 from proxy.web.dashboard.response_headers import security_headers
 from proxy.web.dashboard.session import NOBODY, Session
@@ -201,8 +200,7 @@ async def _fragment(request: DashboardRequest, view: View) -> Reply:
         values = {"request": request, "zone": request.zone, "period": request.period, **_tables(request, shown)}
         return (await render(shown.template, values)).encode()
 
-    content = await request.deps.dashboard.fragments.read(key, context.clock, make)
-    etag = etag_of_bytes(content)
+    content, etag = await request.deps.dashboard.fragments.read(key, context.clock, make)
     headers = {**security_headers(is_tls(context)), **_HTML, "ETag": etag}
     if context.downstream.request_headers.headers.get("If-None-Match") == etag:
         return own_reply(context, 304, headers)

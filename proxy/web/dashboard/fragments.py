@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.core.clock import Clock
 
@@ -13,22 +13,30 @@ _KEPT_MAX: Final = 200
 FragmentKey = tuple[str, str]  # an address with its query, and who may see it: a role, or a user's name
 
 
+class MadeFragment(NamedTuple):
+    """A fragment's bytes, and their ETag."""
+
+    content: bytes
+    etag: str
+
+
 class FragmentCache:
     """What was made within the last second, by address. One writer: the event loop."""
 
     def __init__(self) -> None:
-        self._made: dict[FragmentKey, tuple[float, asyncio.Future[bytes]]] = {}
+        self._made: dict[FragmentKey, tuple[float, asyncio.Future[MadeFragment]]] = {}
 
-    async def read(self, key: FragmentKey, clock: Clock, make: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def read(self, key: FragmentKey, clock: Clock, make: Callable[[], Awaitable[bytes]]) -> MadeFragment:
         """Return a fragment that is at most a second old; whoever asks while it is being made waits for the same."""
         now_s = clock.monotonic_s()
         found = self._made.get(key)
         if found is None or now_s - found[0] > _FRESH_S or _has_failed(found[1]):
             self._forget_old(now_s)
-            found = (now_s, asyncio.ensure_future(make()))
+            found = (now_s, asyncio.ensure_future(_marked(make)))
             found[1].add_done_callback(_has_failed)  # else a failure that nobody waits for any more would be logged
             self._made[key] = found
-        return await asyncio.shield(found[1])
+        made = found[1]
+        return made.result() if made.done() else await asyncio.shield(made)
 
     def _forget_old(self, now_s: float) -> None:
         if len(self._made) < _KEPT_MAX:
@@ -38,10 +46,10 @@ class FragmentCache:
             del self._made[next(iter(self._made))]
 
 
-def _has_failed(made: "asyncio.Future[bytes]") -> bool:
+async def _marked(make: Callable[[], Awaitable[bytes]]) -> MadeFragment:
+    content = await make()
+    return MadeFragment(content, f'"{hashlib.sha256(content).hexdigest()[:24]}"')
+
+
+def _has_failed(made: "asyncio.Future[MadeFragment]") -> bool:
     return made.done() and (made.cancelled() or made.exception() is not None)
-
-
-def etag_of_bytes(content: bytes) -> str:
-    """Return the ETag of a fragment."""
-    return f'"{hashlib.sha256(content).hexdigest()[:24]}"'

@@ -2,11 +2,13 @@
 
 import asyncio
 import importlib
-from typing import Any
+from typing import Any, Final
 
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.web.deps import Deps
+
+_PAGES: Final = "proxy.web.dashboard.answer"
 
 
 def is_page(path: str) -> bool:
@@ -18,6 +20,8 @@ async def answer_at(
     context: RequestContext, deps: Deps, method: str, path: str, query: str, *, has_dashboard: bool
 ) -> Reply:
     """Return what answer.py answers; the pages are imported beside the event loop, so that no request waits for it."""
-    module: Any = await asyncio.to_thread(importlib.import_module, "proxy.web.dashboard.answer")
-    reply: Reply = await module.answer_page(context, deps, method, path, query, has_dashboard=has_dashboard)
+    pages: Any = deps.dashboard.pages
+    if pages is None:
+        pages = deps.dashboard.pages = await asyncio.to_thread(importlib.import_module, _PAGES)
+    reply: Reply = await pages.answer_page(context, deps, method, path, query, has_dashboard=has_dashboard)
     return reply

@@ -1,6 +1,7 @@
 """What the dashboard keeps in memory between requests."""
 
 from dataclasses import dataclass, field
+from types import ModuleType
 
 from proxy.web.dashboard.answer_cache import AnswerCache
 from proxy.web.dashboard.fragments import FragmentCache
@@ -15,7 +16,9 @@ class DashboardState:
     answers: AnswerCache = field(default_factory=AnswerCache)
     fragments: FragmentCache = field(default_factory=FragmentCache)
     notes: SessionNotes = field(default_factory=SessionNotes)
+    pages: ModuleType | None = None  # what answers for them, once somebody has looked
     streams: int = 0  # pages that are told of changes
+    streams_begun: int = 0  # since the start
     sync: SyncRun | None = None  # the last one that somebody has started by the button
 
     async def close(self) -> None:
