@@ -50,6 +50,7 @@ from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.provider_health import Health
+from proxy.policy.error_words import compile_words
 from proxy.policy.quota import QuotaBook
 from proxy.policy.trusted_clock import TrustedClock
 from proxy.providers.account.accounts import Accounts
@@ -261,6 +262,7 @@ class App:
         self._runner.start("tend_sessions", self.sessions.run)
         self._runner.start("exchange_rates", ExchangeRates(self.ledger, self.live, self._clock).run)
         self._stack.push_async_callback(self._runner.close)
+        asyncio.get_running_loop().run_in_executor(None, compile_words)  # nobody waits for them
 
     def _vital(self) -> Mapping[str, Callable[[], bool]]:
         """Return the parts without which no promise holds."""

@@ -6,7 +6,7 @@ One table of bounds for whatever is counted. Four buckets are an octave, so that
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import ceil
 from typing import Final
 
@@ -18,7 +18,9 @@ RELATIVE_ERROR: Final = 2**0.25 - 1
 """How far a percentile between the first and the last bound can be from the exact one."""
 
 
-SMALL: Final = bytes(bisect_left(BOUNDS, amount) for amount in range(1 << 16))
+SMALL: Final = b"".join(
+    bytes((place,)) * (bound - before) for place, (before, bound) in enumerate(pairwise((-1, *BOUNDS)))
+)[: 1 << 16]
 """The bucket of each amount below 65,536: a third of the time of bucket_of()."""
 
 

@@ -9,6 +9,7 @@ The words are those of public documentation and of error messages that people qu
 """
 
 import re
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 Kind = Literal[
@@ -30,9 +31,11 @@ Kind = Literal[
 
 
 class ErrorPhrase(NamedTuple):
+    """texts: a pattern; "" matches nothing."""
+
     kind: Kind
     codes: frozenset[str]
-    texts: re.Pattern[str]
+    texts: str
 
 
 class PhraseMatch(NamedTuple):
@@ -48,14 +51,25 @@ def kind_of(text: str, codes: frozenset[str]) -> PhraseMatch | None:
         for code in saying.codes:
             if code in codes:
                 return PhraseMatch(saying.kind, code)
-        found = saying.texts.search(text) if text else None
+        found = _compiled(saying.texts).search(text) if text and saying.texts else None
         if found is not None:
             return PhraseMatch(saying.kind, found[0])
     return None
 
 
+@cache
+def _compiled(texts: str) -> re.Pattern[str]:
+    return re.compile(texts)
+
+
+def compile_words() -> None:
+    """Compile the patterns, for some ten milliseconds: a start need not wait for them, nor the first failure."""
+    for saying in SAYINGS:
+        _compiled(saying.texts)
+
+
 def _row(kind: Kind, codes: str, *texts: str) -> ErrorPhrase:
-    return ErrorPhrase(kind, frozenset(codes.split()), re.compile("|".join(texts) if texts else r"(?!)"))
+    return ErrorPhrase(kind, frozenset(codes.split()), "|".join(texts))
 
 
 SAYINGS: Final[tuple[ErrorPhrase, ...]] = (
