@@ -175,7 +175,7 @@ class App:
         self._stack.callback(self._close_access_log)
         database = settings.database
         storage = self._open_storage(settings, asyncio.get_running_loop())
-        self.ledger, self.reports = storage
+        self.ledger, self.reports = storage.ledger, storage.reports
         self._stack.push_async_callback(self._close_ledger)
         self._snapshots = snapshots = SnapshotBuilder(storage, self.health, self._clock, self._dialects)
         self.live = LiveConfig(
@@ -227,7 +227,7 @@ class App:
         self.holds = HoldWatch(self.services, self.pending)
         self.outbox = self._open_outbox(self.services)
         self.alerts = AlertWatch(self.services, database, self.outbox.wake, self._hear_requests)
-        self.sync = AccountSync(self.services, BillCorrections(self.late, self.live))
+        self.sync = AccountSync(self.services, BillCorrections(self.late, self.live), place=storage.place)
         self.sessions = OpenSessions(self.ledger, self.live, self._clock)
         self.sessions.load(await asyncio.to_thread(self.reports.sessions))
         self.deps = self._make_deps()

@@ -58,7 +58,7 @@ class SnapshotBuilder:
     """Builds snapshots one after the other; missing_limits and limit_parts are those of the last."""
 
     def __init__(self, storage: Storage, health: Health, clock: Clock, dialects: Dialects) -> None:
-        self._ledger, self._reports = storage
+        self._ledger, self._reports = storage.ledger, storage.reports
         self._health = health
         self._clock = clock
         self._dialects = dialects

@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from proxy.config.schema import Settings
+from proxy.jobs.reconciliation.call_process import LedgerPlace
 from proxy.storage.ledger import Ledger
 from proxy.storage.master_keys import MasterKeys, master_key_sources
 from proxy.storage.reports import Reports
 from proxy.storage.sqlite.ledger import open_ledger
-from proxy.storage.sqlite.reports import SqliteReports
+from proxy.storage.sqlite.reports import SqliteReports, open_reports
 
 
 class Storage(NamedTuple):
-    """A ledger, and the reports on it."""
+    """A ledger, and the reports on it. place: how another process reads it; None: none can."""
 
     ledger: Ledger
     reports: Reports
+    place: LedgerPlace | None = None
 
 
 OpenStorage = Callable[[Settings, asyncio.AbstractEventLoop], Storage]
@@ -37,7 +39,8 @@ def open_sqlite(settings: Settings, loop: asyncio.AbstractEventLoop, *, purpose:
         queue_max=settings.ledger.queue_max,
         master=master,
     )
-    return Storage(ledger, SqliteReports(settings.database, master))
+    place = LedgerPlace(f"{open_reports.__module__}:{open_reports.__name__}", settings.database)
+    return Storage(ledger, SqliteReports(settings.database, master), place)
 
 
 def master_keys_of(settings: Settings) -> MasterKeys:

@@ -34,7 +34,7 @@ def read_exactly(raw: bytes) -> Any:
     try:
         return json.loads(
             raw.decode("utf-8-sig", "replace"),
-            parse_int=_int,
+            parse_int=whole_number,
             parse_float=NumberText,
             parse_constant=NumberText,
         )
@@ -42,7 +42,8 @@ def read_exactly(raw: bytes) -> Any:
         return None
 
 
-def _int(literal: str) -> int | NumberText:
+def whole_number(literal: str) -> int | NumberText:
+    """Return an integer; one that is longer than money can be as it was written."""
     return int(literal) if len(literal) <= _MAX_LITERAL_CHARS else NumberText(literal)
 
 

@@ -30,6 +30,7 @@ from systems import Service, Upstream
 
 from proxy.app import App
 from proxy.app.collector import tune_collector
+from proxy.app.switch_interval import shorten_switch_interval
 from proxy.cli.admin_client import admin_client
 from proxy.cli.logs import set_up_logs
 from proxy.cli.settings import loader
@@ -144,6 +145,7 @@ async def run(config: Path, jobs: dict[str, tuple[str, ...]]) -> dict[str, objec
     app = App(load, set_up_logs(loaded.settings.log.level, loaded.settings.log.format))
     await app.start(loaded)
     tune_collector()
+    shorten_switch_interval()
     found: dict[str, object] = {}
     env = {**environment(), "PYTHONPATH": str(_ROOT)}
     await asyncio.sleep(15)  # what a start does later

@@ -141,7 +141,13 @@ MUTATIONS: Final = (
     Mutation(
         "truncated-unnoticed",
         "A bill that could not be had whole is final all the same.",
-        (Patch("BillReader._calls", "is_truncated or answer.is_truncated", "False"),),
+        (Patch("BillReader._list_calls", "is_truncated or hour.is_truncated", "False"),),
+        (_PIECES,),
+    ),
+    Mutation(
+        "answers-of-a-time-lost",
+        "Of a time that is told in several answers only the last one counts.",
+        (Patch("DayCalls.take", "self.pending |= costs", "self.pending = costs"),),
         (_PIECES,),
     ),
     Mutation(
@@ -172,7 +178,7 @@ MUTATIONS: Final = (
         "A call of a key that two entries have is on the bill of both of them.",
         (
             Patch(
-                "account_sync:compare_bill",
+                "day_calls:compare_calls",
                 "call.generation_id not in ledger.elsewhere",
                 "call is not None",
             ),

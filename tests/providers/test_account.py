@@ -6,14 +6,15 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from proxy.config.load import load_file
 from proxy.core.clock import SystemClock
 from proxy.core.secret import Secret
-from proxy.providers.account.source import AccountError, AccountSource
+from proxy.providers.account.costs_answer import read_costs
+from proxy.providers.account.source import AccountError, AccountSource, TakenCosts
 from proxy.providers.account.sources import account_source
 from proxy.providers.build import build_providers
 from tests.providers.scripted import Peer, plain, serving
@@ -98,6 +99,23 @@ async def test_layers_of_budgets_are_read_as_they_are_checked(account: AccountSo
     assert key.used.day_pusd is None
 
 
+class Taken(NamedTuple):
+    costs: dict[str, int]
+    is_truncated: bool
+
+
+async def taken(account: AccountSource, start_ms: int, end_ms: int, key_hash: str | None) -> Taken:
+    """Return all that answers tell of the cost of generations."""
+    found: dict[str, int] = {}
+
+    async def take(body: bytes) -> TakenCosts:
+        costs, what = read_costs(body)
+        found.update(costs)
+        return what
+
+    return Taken(found, await account.generation_costs(start_ms, end_ms, key_hash, take))
+
+
 async def test_activity_is_of_a_day_and_of_one_key_or_all(account: AccountSource, sim: Controls) -> None:
     for key in (PROVIDER_KEY, PROVIDER_KEY, OTHER_KEY):
         await sim.chat(BODY, key=key)
@@ -123,24 +141,24 @@ async def test_costs_of_generations_are_whole_though_answers_are_cut(account: Ac
         await sim._ask("POST", "clock", {"advance_s": 7})
     costs = await charged(sim)
     start_ms, end_ms = CREATED * 1000, CREATED * 1000 + 3_600_000
-    found = await account.generation_costs(start_ms, end_ms, None)
+    found = await taken(account, start_ms, end_ms, None)
     assert (found.costs, found.is_truncated) == (costs, False)
-    own = await account.generation_costs(start_ms, end_ms, HASH)
+    own = await taken(account, start_ms, end_ms, HASH)
     assert {*own.costs} < {*costs}
     assert len(own.costs) == 3
-    assert not (await account.generation_costs(end_ms, 2 * end_ms - start_ms, None)).costs
+    assert not (await taken(account, end_ms, 2 * end_ms - start_ms, None)).costs
     await sim.behave("path:/analytics/query", rows_max=2)
-    cut = await account.generation_costs(start_ms, end_ms, None)
+    cut = await taken(account, start_ms, end_ms, None)
     assert (cut.costs, cut.is_truncated) == (costs, False)
     await sim.behave("path:/analytics/query", rows_max=0)
-    assert (await account.generation_costs(start_ms, end_ms, None)).is_truncated
+    assert (await taken(account, start_ms, end_ms, None)).is_truncated
 
 
 async def test_a_second_that_holds_too_much_is_told(account: AccountSource, sim: Controls) -> None:
     for _ in range(3):
         await sim.chat(BODY, key=PROVIDER_KEY)
     await sim.behave("path:/analytics/query", rows_max=2)
-    cut = await account.generation_costs(CREATED * 1000, CREATED * 1000 + 60_000, HASH)
+    cut = await taken(account, CREATED * 1000, CREATED * 1000 + 60_000, HASH)
     assert cut.is_truncated
     assert len(cut.costs) == 2
 
@@ -214,7 +232,7 @@ async def test_a_server_that_takes_fewer_rows_is_asked_again(account: AccountSou
     await sim.chat(BODY, key=PROVIDER_KEY)
     await sim.behave("path:/analytics/query", error="bad-parameter")
     with pytest.raises(AccountError) as refused:
-        await account.generation_costs(CREATED * 1000, CREATED * 1000 + 1000, None)
+        await taken(account, CREATED * 1000, CREATED * 1000 + 1000, None)
     assert refused.value.status == 400
     asked = [json.loads(one["body"]) for one in await sim.requests("/analytics/query")]
     assert ["limit" in body for body in asked] == [True, False]
@@ -235,7 +253,7 @@ async def test_a_query_that_takes_too_long_is_asked_in_halves(tmp_path: Path) ->
             await peer.send(plain(json.dumps({"data": {"data": rows, "metadata": metadata}}).encode()))
 
     async with serving(play) as server, account_of(tmp_path, Controls(server.url)) as account:
-        found = await account.generation_costs(CREATED * 1000, CREATED * 1000 + 4000, None)
+        found = await taken(account, CREATED * 1000, CREATED * 1000 + 4000, None)
     assert (found.costs, found.is_truncated) == ({"gen-2": 5 * 10**11, "gen-3": 5 * 10**11}, False)
     assert [one["end"][-9:] for one in asked] == ["0:04.000Z", "0:02.000Z", "0:04.000Z"]
 
@@ -280,7 +298,7 @@ async def test_odd_answers_are_read_as_far_as_they_make_sense(tmp_path: Path) ->
         listed = await account.keys()
         assert (len(listed), listed[0].expires_at) == (100, None)
         assert len(asked) == 3
-        found = await account.generation_costs(CREATED * 1000, CREATED * 1000 + 4000, None)
+        found = await taken(account, CREATED * 1000, CREATED * 1000 + 4000, None)
         assert found.costs == {"gen-\ufffd": 5 * 10**11}
         days[1]["requests"] = 2**63 - 1
         with pytest.raises(AccountError, match=r"requests .* not a whole number"):

@@ -14,6 +14,7 @@ from openai.types.admin.organization import UsageCompletionsResponse, UsageCosts
 from proxy.config.load import load_file
 from proxy.core.clock import SystemClock
 from proxy.core.secret import Secret
+from proxy.providers.account.costs_answer import count_costs
 from proxy.providers.account.examination import Examination
 from proxy.providers.account.source import AccountError, AccountSource
 from proxy.providers.account.sources import account_source
@@ -142,7 +143,8 @@ async def test_openai_is_asked_for_a_day_by_line_item(tmp_path: Path) -> None:
         assert (storage.model, storage.usage_pusd, storage.requests) == ("vector storage", 123_456_790, None)
         with pytest.raises(AccountError, match="OpenAI does not tell the activity of one key"):
             await source.activity(DAY, "0" * 64)
-        for refused in (source.credits(), source.keys(), source.key(Secret("k")), source.generation_costs(0, 1, None)):
+        costs = source.generation_costs(0, 1, None, count_costs)
+        for refused in (source.credits(), source.keys(), source.key(Secret("k")), costs):
             with pytest.raises(AccountError, match="OpenAI does not tell"):
                 await refused
     path, query, head = asked[0]

@@ -1,15 +1,21 @@
 """One day of a bill, asked of a source that answers as it is told to."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from proxy.jobs.reconciliation.day_bill import BillReader
+from proxy.core.money import pusd_to_usd
+from proxy.jobs.reconciliation.billed_calls import BilledCalls
+from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
+from proxy.jobs.reconciliation.day_calls import DayCalls
+from proxy.policy.reconciliation.day_comparison import BilledCall
 from proxy.policy.reconciliation.sync_schedule import start_ms
-from proxy.providers.account.source import AccountError, AccountQuestion, ActivityRow, GenerationCosts
+from proxy.providers.account.source import AccountError, AccountQuestion, ActivityRow, TakeCosts
+from proxy.storage.reconciliation import DayQuestion, LedgerDay
 
 KEY = "k" * 64
 HOUR_MS = 3_600_000
@@ -38,6 +44,7 @@ class Source:
         self._calls, self._requests = calls, requests
         self.asked: list[tuple[int, int]] = []
         self.problems: list[AccountError] = []
+        self.is_truncated = False
 
     async def activity(self, day: date, key_hash: str | None = None) -> tuple[ActivityRow, ...]:
         if key_hash not in (None, KEY):
@@ -45,16 +52,35 @@ class Source:
         pusd = sum(cost for hour in self._calls.values() for cost in hour.values())
         return (ActivityRow(day, "a/m", "a/m-1", "e", "P", pusd, 0, self._requests, 1, 1, None, None),)
 
-    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
+    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None, take: TakeCosts) -> bool:
         assert key_hash == KEY
         if self.problems:
             raise self.problems.pop(0)
         self.asked.append((start_ms, end_ms))
         hours = [costs for at, costs in self._calls.items() if start_ms <= at < end_ms]
-        return GenerationCosts({id_: cost for costs in hours for id_, cost in costs.items()})
+        rows = [{"generation_id": id_, "total_usage": pusd_to_usd(pusd)} for one in hours for id_, pusd in one.items()]
+        answer = {"data": {"data": rows, "metadata": {"truncated": self.is_truncated}}}
+        taken = await take(json.dumps(answer).encode())
+        return taken.is_truncated
 
     async def keys(self) -> tuple[Any, ...]:
         return ()
+
+
+class Read(NamedTuple):
+    bill: DayBill
+    calls: list[BilledCall]
+
+
+async def read(asked: BillReader, day: date, in_use: Sequence[str], earlier: Sequence[str] = ()) -> Read:
+    """Return a day's bill, and the calls that were listed."""
+
+    def no_ledger(_: DayQuestion) -> LedgerDay:
+        raise AssertionError("a bill is read without the ledger")
+
+    here = BilledCalls(start_ms(day), no_ledger, None)
+    calls = here._here = DayCalls(start_ms(day), no_ledger)
+    return Read(await asked.read(here, day, in_use, earlier), calls.all_calls())
 
 
 def reader(source: Source, now_ms: int, waits: list[float] | None = None) -> BillReader:
@@ -73,13 +99,11 @@ LATER_MS = DAY_START_MS + 5 * 86_400_000
 async def test_a_busy_day_is_asked_for_by_the_hour_and_a_quiet_one_at_once() -> None:
     busy, quiet = Source({DAY_START_MS + 5: {"gen-a": 7}}, 100_000), Source({DAY_START_MS + 5: {"gen-a": 7}}, 10)
     for source, count in ((busy, 26), (quiet, 3)):
-        bill = await reader(source, LATER_MS).read(DAY, [KEY])
+        bill, calls = await read(reader(source, LATER_MS), DAY, [KEY])
         assert len(source.asked) == count
         assert source.asked[0][0] == DAY_START_MS
         assert source.asked[-1][1] == DAY_START_MS + 26 * HOUR_MS  # what began before midnight may be billed after it
-        assert [(call.generation_id, call.cost_pusd, call.hour_ms) for call in bill.calls] == [
-            ("gen-a", 7, DAY_START_MS)
-        ]
+        assert [(call.generation_id, call.cost_pusd, call.hour_ms) for call in calls] == [("gen-a", 7, DAY_START_MS)]
         assert bill.is_complete
         assert (bill.account_pusd, bill.other_keys_pusd) == (7, 0)
 
@@ -88,14 +112,14 @@ async def test_hours_of_today_that_are_over_are_asked_for_once() -> None:
     now_ms = DAY_START_MS + 9 * HOUR_MS + 1_800_000
     source = Source({DAY_START_MS + 5: {"gen-a": 7}})
     today = reader(source, now_ms)
-    first = await today.read(DAY, [KEY])
+    first = await read(today, DAY, [KEY])
     assert len(source.asked) == 10
     source.asked.clear()
-    again = await today.read(DAY, [KEY])
-    assert [*again.calls] == [*first.calls]
+    again = await read(today, DAY, [KEY])
+    assert again.calls == first.calls
     assert source.asked[0][0] == DAY_START_MS + 7 * HOUR_MS  # two hours are not settled, and this one is not over
-    assert again.activity is None
-    assert not again.is_complete
+    assert again.bill.activity is None
+    assert not again.bill.is_complete
 
 
 async def test_who_asks_to_wait_is_obeyed_and_the_rest_goes_on() -> None:
@@ -105,30 +129,30 @@ async def test_who_asks_to_wait_is_obeyed_and_the_rest_goes_on() -> None:
         AccountError("limited", "wait", retry_after_s=9_000.0),
         AccountError("unavailable", "down"),
     ]
-    bill = await reader(source, LATER_MS, waits).read(DAY, [KEY])
+    calls = (await read(reader(source, LATER_MS, waits), DAY, [KEY])).calls
     assert waits == [42.0, 300.0, 15.0]
-    assert [call.generation_id for call in bill.calls] == ["gen-a"]
+    assert [call.generation_id for call in calls] == ["gen-a"]
 
 
 async def test_a_key_that_the_provider_has_forgotten_is_left_out() -> None:
     source = Source({DAY_START_MS: {"gen-a": 7}})
-    bill = await reader(source, LATER_MS).read(DAY, [KEY], ["gone"])
+    bill = (await read(reader(source, LATER_MS), DAY, [KEY], ["gone"])).bill
     assert bill.activity is not None
     assert bill.activity.keys() == {"", KEY}
     assert bill.is_complete
     with pytest.raises(AccountError, match="no such key"):
-        await reader(source, LATER_MS).read(DAY, [KEY, "in use"])
-    today = await reader(source, DAY_START_MS + HOUR_MS).read(DAY, [KEY], ["gone"])
+        await read(reader(source, LATER_MS), DAY, [KEY, "in use"])
+    today = await read(reader(source, DAY_START_MS + HOUR_MS), DAY, [KEY], ["gone"])
     assert len(today.calls) == 1
 
 
 async def test_without_calls_the_sums_are_compared() -> None:
     refused = Source({DAY_START_MS: {"gen-a": 7}})
     refused.problems = [AccountError("refused", "not with this key")]
-    bill = await reader(refused, LATER_MS).read(DAY, [KEY])
-    assert (bill.has_calls, bill.problem, [*bill.calls]) == (False, "not with this key", [])
+    bill, calls = await read(reader(refused, LATER_MS), DAY, [KEY])
+    assert (bill.has_calls, bill.problem, calls) == (False, "not with this key", [])
     organisation = Source({DAY_START_MS: {"gen-a": 7}}, whole=False)
-    bill = await reader(organisation, LATER_MS).read(DAY, [KEY])
+    bill, calls = await read(reader(organisation, LATER_MS), DAY, [KEY])
     assert (bill.has_calls, bill.problem, bill.account_pusd) == (False, None, 7)
     assert bill.activity is not None
     assert bill.activity.keys() == {""}
@@ -138,7 +162,7 @@ async def test_a_day_that_cannot_be_read_is_no_day() -> None:
     source, waits = Source({}, 100_000), list[float]()
     source.problems = [AccountError("unavailable", "down")] * 20
     with pytest.raises(AccountError, match="down"):
-        await reader(source, LATER_MS, waits).read(DAY, [KEY])
+        await read(reader(source, LATER_MS, waits), DAY, [KEY])
     assert len(waits) == 8
 
 
@@ -148,10 +172,10 @@ async def test_who_has_asked_in_vain_does_not_wait_again_for_each_day() -> None:
     month = reader(source, LATER_MS, waits)
     for _ in range(2):
         with pytest.raises(AccountError, match="too many"):
-            await month.read(DAY, [KEY])
+            await read(month, DAY, [KEY])
     assert (len(waits), len(source.problems)) == (8, 1)
     month.clock = Clock(LATER_MS, 301.0)
-    assert len((await month.read(DAY, [KEY])).calls) == 1
+    assert len((await read(month, DAY, [KEY])).calls) == 1
     assert len(waits) == 9
 
 
@@ -165,7 +189,7 @@ async def test_sums_of_all_days_are_told() -> None:
 async def test_a_bill_that_no_ledger_could_hold_is_a_mistake() -> None:
     source = Source({DAY_START_MS: {f"gen-{n}": 9 * 10**18 for n in range(3)}})
     with pytest.raises(AccountError, match=r"2026-11-20 has \$27000000") as refused:
-        await reader(source, LATER_MS).read(DAY, [KEY])
+        await read(reader(source, LATER_MS), DAY, [KEY])
     assert refused.value.kind == "unreadable"
 
 
@@ -181,4 +205,4 @@ async def test_a_sum_may_be_rounded_otherwise_than_its_parts() -> None:
 
         source = Rounding({DAY_START_MS: {"gen-a": 7}})
         source.more = more
-        assert (await reader(source, LATER_MS).read(DAY, [KEY])).is_complete is is_whole
+        assert (await read(reader(source, LATER_MS), DAY, [KEY])).bill.is_complete is is_whole

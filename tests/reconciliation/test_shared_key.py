@@ -1,7 +1,6 @@
 """A key that two entries of the configuration have: each call is of one of them alone, also once the day is over."""
 
-from proxy.jobs.reconciliation.account_sync import compare_bill
-from proxy.jobs.reconciliation.day_bill import DayBill
+from proxy.jobs.reconciliation.day_calls import BillSums, compare_calls
 from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks
 from proxy.storage.reconciliation import LedgerDay
 
@@ -13,7 +12,7 @@ def test_a_call_of_the_other_entry_is_on_its_bill_alone() -> None:
     ledger = LedgerDay(
         (), frozenset(), frozenset(), (), 500, shared_keys=frozenset("k"), elsewhere=frozenset({"theirs"})
     )
-    for account_pusd, activity in ((None, None), (570, {})):
-        bill = DayBill(calls, activity, account_pusd, 0, is_complete=True)
-        found = compare_bill(bill, ledger, {}, DayBooks(DAY_MS, DAY_MS + 9 * 86_400_000, (), {}))
+    for account_pusd in (None, 570):
+        bill = BillSums(account_pusd, 0, is_complete=True, has_upstream=True)
+        found = compare_calls(calls, bill, ledger, {}, DayBooks(DAY_MS, DAY_MS + 9 * 86_400_000, (), {}))
         assert (found.billed_pusd, found.booked_pusd, found.entries) == (500, 500, ())

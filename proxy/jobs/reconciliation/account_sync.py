@@ -7,21 +7,21 @@ off anywhere and done again, it comes to the same.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal, NamedTuple
 
-from proxy.core.paced import paced
 from proxy.jobs.reconciliation.bill_corrections import BillCorrections
+from proxy.jobs.reconciliation.billed_calls import BilledCalls
 from proxy.jobs.reconciliation.call_origins import CallOrigins
+from proxy.jobs.reconciliation.call_process import LedgerPlace
 from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
+from proxy.jobs.reconciliation.day_calls import BillSums, CallLook
 from proxy.pipeline.services import Services
 from proxy.policy.reconciliation.day_comparison import (
     SHOWN_AFTER_MS,
-    BilledCall,
     DayBooks,
     DayComparison,
-    compare_day,
 )
 from proxy.policy.reconciliation.drift_class import PENDING
 from proxy.policy.reconciliation.sums_comparison import BilledSum, compare_sums
@@ -33,9 +33,7 @@ from proxy.storage.reconciliation import (
     WHOLE_ACCOUNT,
     ActivitySum,
     ComparedDay,
-    DayQuestion,
     DayResult,
-    LedgerDay,
     Level,
     class_sums,
 )
@@ -74,8 +72,11 @@ class AccountSync:
         services: Services,
         corrections: BillCorrections,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        place: LedgerPlace | None = None,
     ) -> None:
+        """Keep the parts; place: where another process reads the ledger, None: none can, and busy days are slow."""
         self._services = services
+        self._place = place
         self._sleep = sleep
         self._corrections = corrections
         self._readers: dict[str, _Reader] = {}
@@ -139,39 +140,42 @@ class AccountSync:
         theirs = {hash_: key for hash_, key in named.items() if key != OWN}  # users' own keys have other accounts
         names = theirs | {hash_: key.name for hash_, key in in_use.items()}
         keys = _ProviderKeys(names, in_use)
-        bill = await reader.bill.read(day, [*in_use], [*(names.keys() - in_use.keys())])
-        begun_ms = await asyncio.to_thread(services.reports.first_request_ms)
-        if begun_ms is None or begun_ms >= start_ms(day) + _DAY_MS:
-            return await self._import(name, day, bill)
-        look = await self._look(reader, day, bill, keys, begun_ms)
-        if self._corrections.are_wanted and look.comparison.entries:
-            await services.ledger.note_matched_calls(name, look.comparison.pairs)
-            if await self._corrections.book(name, look.comparison.entries, names):
-                look = await self._look(reader, day, bill, keys, begun_ms)
+        async with BilledCalls(start_ms(day), services.reports.ledger_day, self._place) as calls:
+            bill = await reader.bill.read(calls, day, [*in_use], [*(names.keys() - in_use.keys())])
+            begun_ms = await asyncio.to_thread(services.reports.first_request_ms)
+            if begun_ms is None or begun_ms >= start_ms(day) + _DAY_MS:
+                return await self._import(name, day, bill)
+            look = await self._look(_Asked(reader, day, keys, begun_ms), bill, calls)
+            if self._corrections.are_wanted and look.comparison.entries:
+                await services.ledger.note_matched_calls(name, look.comparison.pairs)
+                if await self._corrections.book(name, look.comparison.entries, names):
+                    look = await self._look(_Asked(reader, day, keys, begun_ms), bill, calls)
         return await self._write(name, day, bill, look)
 
-    async def _look(self, reader: _Reader, day: date, bill: DayBill, keys: _ProviderKeys, begun_ms: int) -> "_Look":
+    async def _look(self, asked: "_Asked", bill: DayBill, calls: BilledCalls) -> "_Look":
         """Return what a day compares to, call by call if that is possible."""
-        services, name, day_ms = self._services, reader.row.name, start_ms(day)
-        question = DayQuestion(name, day_ms, bill.calls, keys.by_name(), OWN)
+        services, row, day_ms = self._services, asked.reader.row, start_ms(asked.day)
         await services.ledger.flush()  # what was booked a moment ago is read
         if bill.has_calls:
-            ledger = await asyncio.to_thread(services.reports.ledger_day, question)
-            if ledger.has_rows:
-                calls = await asyncio.to_thread(_untold, bill, ledger)
-                told = await reader.origins.told(reader.bill.source, calls, keys.in_use)
-                models = {request.model for request in ledger.requests}
-                prices = {model: services.model_lists.price(reader.row, model) for model in models}
-                known = {model: price for model, price in prices.items() if price is not None}
-                now_ms = services.clock.now_ms()
-                books = DayBooks(day_ms, now_ms, ledger.requests, {}, begun_ms=begun_ms, prices=known)
-                return _Look(await asyncio.to_thread(compare_bill, bill, ledger, told, books), "calls")
-        booked = await asyncio.to_thread(services.reports.ledger_sums, name, day_ms, OWN)
-        billed = _billed_sums(bill, keys.names)
-        is_final = bill.activity is not None and begun_ms <= day_ms
+            found = await calls.look(row.name, asked.keys.by_name(), OWN)
+            if found.has_rows:
+                return _Look(await self._compare(asked, bill, calls, found), "calls")
+        booked = await asyncio.to_thread(services.reports.ledger_sums, row.name, day_ms, OWN)
+        billed = _billed_sums(bill, asked.keys.names)
+        is_final = bill.activity is not None and asked.begun_ms <= day_ms
         is_final = is_final and day_ms + _DAY_MS + SHOWN_AFTER_MS <= services.clock.now_ms()
-        is_final = is_final and not self._has_shared_key(reader.row)
+        is_final = is_final and not self._has_shared_key(row)
         return _Look(compare_sums(day_ms, booked, billed, bill.other_keys_pusd, is_final=is_final), "models")
+
+    async def _compare(self, asked: "_Asked", bill: DayBill, calls: BilledCalls, found: CallLook) -> DayComparison:
+        """Return what a day compares to call by call."""
+        services, reader = self._services, asked.reader
+        told = await reader.origins.told(reader.bill.source, await calls.untold(found), asked.keys.in_use)
+        prices = {model: services.model_lists.price(reader.row, model) for model in found.models}
+        known = {model: price for model, price in prices.items() if price is not None}
+        books = DayBooks(start_ms(asked.day), services.clock.now_ms(), (), {}, begun_ms=asked.begun_ms, prices=known)
+        sums = BillSums(bill.account_pusd, bill.other_keys_pusd, bill.is_complete, bill.has_upstream)
+        return await calls.compare(sums, books, told)
 
     def _has_shared_key(self, row: ProviderRow) -> bool:
         """Return whether another entry of the configuration has a key of this one."""
@@ -191,7 +195,6 @@ class AccountSync:
     async def _write(self, name: str, day: date, bill: DayBill, look: "_Look") -> ComparedDay:
         comparison = look.comparison
         classes = tuple(class_sums(comparison.entries))
-        end_ms = start_ms(day) + _DAY_MS
         is_over = bill.activity is not None and bill.problem is None
         is_awaited = any(one.drift_class == PENDING for one in classes)
         found = ComparedDay(
@@ -200,7 +203,7 @@ class AccountSync:
             look.level,
             comparison.booked_pusd,
             comparison.billed_pusd,
-            await asyncio.to_thread(_count_before, bill.calls, end_ms),
+            bill.sums.day_calls,
             is_over and not is_awaited,
             bill.problem,
             self._services.clock.now_ms(),
@@ -213,6 +216,15 @@ class AccountSync:
         return found
 
 
+class _Asked(NamedTuple):
+    """What is compared: of whose account, which day, for which keys, and when the first request began here."""
+
+    reader: _Reader
+    day: date
+    keys: _ProviderKeys
+    begun_ms: int
+
+
 class _Look(NamedTuple):
     """One comparison, and how fine it is."""
 
@@ -220,51 +232,10 @@ class _Look(NamedTuple):
     level: Level
 
 
-def compare_bill(bill: DayBill, ledger: LedgerDay, told: Mapping[str, BilledCall], books: DayBooks) -> DayComparison:
-    """Compare a day call by call, with what is known of calls that no row names. books: without the bill's side."""
-    wanted = {id_ for request in ledger.requests for id_ in request.generation_ids}
-    wanted |= ledger.earlier | ledger.strangers
-    end_ms = books.day_ms + _DAY_MS
-    calls, elsewhere_pusd = dict[str, BilledCall](), 0
-    for call in paced(bill.calls):
-        if call.generation_id not in ledger.elsewhere:
-            calls[call.generation_id] = told.get(call.generation_id, call)
-        elif call.hour_ms < end_ms:
-            elsewhere_pusd += call.cost_pusd
-    listed_pusd = sum(call.cost_pusd for call in paced(calls.values()) if call.hour_ms < end_ms)
-    whole_pusd = None if bill.account_pusd is None else bill.account_pusd - elsewhere_pusd
-    return compare_day(
-        replace(
-            books,
-            billed={id_: calls[id_] for id_ in wanted if id_ in calls and calls[id_].hour_ms < end_ms},
-            later={id_: calls[id_] for id_ in wanted if id_ in calls and calls[id_].hour_ms >= end_ms},
-            earlier=ledger.earlier,
-            apart=ledger.apart,
-            agreed_pusd=ledger.agreed_pusd,
-            account_pusd=listed_pusd + bill.other_keys_pusd if whole_pusd is None else whole_pusd,
-            other_keys_pusd=bill.other_keys_pusd,
-            is_complete=bill.is_complete,
-            shared_keys=ledger.shared_keys,
-            has_upstream=bill.has_upstream,
-        )
-    )
-
-
-def _untold(bill: DayBill, ledger: LedgerDay) -> list[BilledCall]:
-    """Return the calls that no row names, and those of which no row was told the cost."""
-    wanted = {id_ for request in ledger.requests if not request.is_told for id_ in request.generation_ids}
-    wanted |= ledger.strangers
-    return [call for call in paced(bill.calls) if call.generation_id in wanted]
-
-
-def _count_before(calls: Sequence[BilledCall], end_ms: int) -> int:
-    return sum(call.hour_ms < end_ms for call in paced(calls))
-
-
 def _billed_sums(bill: DayBill, keys: Iterable[str]) -> list[BilledSum]:
     """Return the sums of the proxy's keys by model; of a day that is not over, of single calls."""
     if bill.activity is None:
-        return [BilledSum(("",), sum(call.cost_pusd for call in bill.calls))]
+        return [BilledSum(("",), bill.sums.whole_pusd)]
     told = keys if bill.activity.keys() - {""} else ("",)
     return [
         BilledSum((row.model, row.permaslug), row.usage_pusd, key) for key in told for row in bill.activity.get(key, ())

@@ -16,6 +16,7 @@ from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import TransportError, UpstreamResponse
 from proxy.wire.amount import read_exactly
 from proxy.wire.error import error_of_body
+from proxy.wire.json_pieces import read_in_pieces
 from proxy.wire.redact import redacted
 from proxy.wire.retry_after import read_retry_after
 
@@ -52,26 +53,41 @@ class _Answer(NamedTuple):
 
 async def ask(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> Any:
     """Return the parsed answer, its numbers as their literals (wire/amount.py:read_exactly); raises AccountError."""
+    body = await ask_body(provider, key, question, now_ms)
+    found = await parsed(body)
+    if not isinstance(found, dict | list):
+        raise no_json(provider, question)
+    if isinstance(found, dict) and isinstance(found.get("error"), Mapping) and "data" not in found:
+        raise error_within(provider, key, question, body)
+    return found
+
+
+async def ask_body(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> bytes:
+    """Return the answer as it came, under status 200; raises AccountError. It may be no JSON, or tell an error."""
     try:
-        return await _asked_of(provider, key, question, now_ms)
+        answer = await _exchange(provider, key, question, now_ms)
     except AccountError as error:
         error.request = question.request
         raise
-
-
-async def _asked_of(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> Any:
-    answer = await _exchange(provider, key, question, now_ms)
     if answer.status != 200:
         raise _error_of_answer(provider, key, question, answer)
-    is_small = len(answer.body) <= _SMALL_BYTES
-    found = read_exactly(answer.body) if is_small else await asyncio.to_thread(read_exactly, answer.body)
-    if not isinstance(found, dict | list):
-        text = f"{_asked(provider, question)} is not whole JSON: is its base_url right?"
-        raise AccountError("unreadable", text, status=answer.status)
-    if isinstance(found, dict) and isinstance(found.get("error"), Mapping) and "data" not in found:  # under status 200
-        error = error_of_body(answer.body) or {}
-        raise _error_of_answer(provider, key, question, answer._replace(status=status_of(error) or 502, error=error))
-    return found
+    return answer.body
+
+
+async def parsed(body: bytes) -> Any:
+    """Return an answer parsed as read_exactly() does, a long one beside the event loop."""
+    return read_exactly(body) if len(body) <= _SMALL_BYTES else await asyncio.to_thread(read_in_pieces, body)
+
+
+def no_json(provider: ProviderRow, question: Question) -> AccountError:
+    text = f"{_asked(provider, question)} is not whole JSON: is its base_url right?"
+    return AccountError("unreadable", text, status=200, request=question.request)
+
+
+def error_within(provider: ProviderRow, key: Key, question: Question, body: bytes) -> AccountError:
+    """Return the error that a body tells under status 200."""
+    error = error_of_body(body) or {}
+    return _error_of_answer(provider, key, question, _Answer(status_of(error) or 502, body, None, error))
 
 
 async def _exchange(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> _Answer:
@@ -118,6 +134,12 @@ def _asked(provider: ProviderRow, question: Question) -> str:
 
 
 def _error_of_answer(provider: ProviderRow, key: Key, question: Question, answer: _Answer) -> AccountError:
+    found = _error_told(provider, key, question, answer)
+    found.request = question.request
+    return found
+
+
+def _error_told(provider: ProviderRow, key: Key, question: Question, answer: _Answer) -> AccountError:
     status, wait_s = answer.status, answer.retry_after_s
     said = _said(answer)
     told = f"{provider.name} answers {status}{said}"

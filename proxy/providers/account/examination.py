@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from proxy.core.clock import Clock
 from proxy.providers.account.ask import Hear, Question, ask
+from proxy.providers.account.costs_answer import count_costs
 from proxy.providers.account.source import AccountError, AccountQuestion, AccountSource, KeyStatus
 from proxy.providers.account.sources import account_source
 from proxy.providers.key import Key
@@ -137,7 +138,7 @@ class Examination:
             "credits": source.credits,
             "keys": source.keys,
             "activity": lambda: source.activity(yesterday),
-            "generation_costs": lambda: source.generation_costs(now_ms - _HOUR_MS, now_ms, None),
+            "generation_costs": lambda: source.generation_costs(now_ms - _HOUR_MS, now_ms, None, count_costs),
         }
 
     def _source(self, hear: Hear | None) -> AccountSource | None:

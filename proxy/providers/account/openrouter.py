@@ -15,10 +15,9 @@ from proxy.core.clock import Clock
 from proxy.core.secret import Secret
 from proxy.policy.key_ring import KeyFacts
 from proxy.providers.account.amounts import AnswerPart, places_of
-from proxy.providers.account.ask import Hear, Question, ask
+from proxy.providers.account.ask import Hear, Question, ask, ask_body, error_within, no_json, parsed
 from proxy.providers.account.openrouter_answers import (
     ActivityAnswer,
-    CostsAnswer,
     CreditsAnswer,
     KeyAnswer,
     KeyListAnswer,
@@ -28,9 +27,10 @@ from proxy.providers.account.source import (
     AccountError,
     AccountQuestion,
     ActivityRow,
-    GenerationCosts,
     KeyStatus,
     ListedKey,
+    TakeCosts,
+    TakenCosts,
 )
 from proxy.providers.generation import (
     GenerationAccess,
@@ -98,30 +98,27 @@ class OpenRouterAccount:
         rows = (await self._ask(ActivityAnswer, question)).rows()
         return tuple(row for row in rows if row.date == day)  # a server may tell of all days, whichever is asked for
 
-    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
-        """Return what each generation from start to end (exclusive) was charged; the last 31 days can be asked for.
+    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None, take: TakeCosts) -> bool:
+        """Have taken what each generation from start to end (exclusive) was charged; the last 31 days can be asked for.
 
         A time that holds more than one answer does, or that takes too long to answer, is asked for in halves.
         """
-        costs: dict[str, int] = {}
         left, is_truncated, asked = [(start_ms, end_ms)], False, 0
         while left:
             start_ms, end_ms = left.pop()
             asked += 1
             halves = _halves(start_ms, end_ms) if asked + len(left) + 2 <= _QUERIES_MAX else []
             try:
-                answer = await self._costs(start_ms, end_ms, key_hash)
+                taken = await self._costs(start_ms, end_ms, key_hash, take)
             except AccountError as error:
                 if error.status != _TOO_LONG or not halves:
                     raise
                 left += halves
                 continue
-            found = await asyncio.to_thread(answer.costs)  # of thousands of calls
-            costs |= found
-            if answer.is_truncated and found:
+            if taken.is_truncated and taken.calls:
                 left += halves
-            is_truncated = is_truncated or (answer.is_truncated and not (found and halves))
-        return GenerationCosts(costs, is_truncated)
+            is_truncated = is_truncated or (taken.is_truncated and not (taken.calls and halves))
+        return is_truncated
 
     async def generation(self, generation_id: str, key: Key) -> GenerationRecord | None:
         try:
@@ -132,7 +129,7 @@ class OpenRouterAccount:
             text = f"{self.provider} cannot be asked for the answer {generation_id[:128]}: {error}."
             raise AccountError("unavailable", text) from None
 
-    async def _costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> CostsAnswer:
+    async def _costs(self, start_ms: int, end_ms: int, key_hash: str | None, take: TakeCosts) -> TakenCosts:
         body: dict[str, Any] = {
             "metrics": ["total_usage"],
             "dimensions": ["generation_id"],
@@ -143,34 +140,54 @@ class OpenRouterAccount:
         if self._rows_asked is not None:
             body["limit"] = self._rows_asked
         try:
-            return await self._ask(CostsAnswer, self._query(body))
+            return await self._take(self._query(body), take)
         except AccountError as error:
             if error.status != 400 or self._rows_asked is None:
                 raise
             del body["limit"]  # how many may be asked for is not published
-            found = await self._ask(CostsAnswer, self._query(body))
+            taken = await self._take(self._query(body), take)
             self._rows_asked = None
-            return found
+            return taken
+
+    async def _take(self, question: Question, take: TakeCosts) -> TakenCosts:
+        """Ask, have the answer taken, and return what it was; raises AccountError where it is none."""
+        key = self._may_ask(question, None)
+        body = await ask_body(self._provider, key, question, self._clock.now_ms())
+        if self._hear is not None:
+            self._hear(question, await parsed(body))
+        taken = await take(body)
+        if taken.problem == "no_json":
+            raise no_json(self._provider, question)
+        if taken.problem == "error":
+            raise error_within(self._provider, key, question, body)
+        if taken.problem == "shape":
+            raise self._unreadable(question, taken.place)
+        return taken
 
     def _query(self, body: Mapping[str, Any]) -> Question:
         return Question("/analytics/query", "what each answer was charged", body, self._needs)
 
     async def _ask(self, answer: type[_Shape], question: Question, key: Key | None = None) -> _Shape:
-        key = key or self._provider.management_key
-        if key is None:
-            needs = question.needs or ""
-            raise AccountError(
-                "refused", f"{self.provider} was not asked for {question.title}. {needs}".rstrip(), was_sent=False
-            )
-        found = await ask(self._provider, key, question, self._clock.now_ms())
+        found = await ask(self._provider, self._may_ask(question, key), question, self._clock.now_ms())
         if self._hear is not None:
             self._hear(question, found)
         try:  # a day of a large account has thousands of rows
             return await asyncio.to_thread(answer.model_validate, found)
         except ValidationError as error:
             place = places_of(error.errors(include_url=False, include_input=False, include_context=False))
-            text = f"{self.provider}'s answer for {question.title} cannot be read: {place}."
-            raise AccountError("unreadable", text, status=200, request=question.request) from None
+            raise self._unreadable(question, place) from None
+
+    def _may_ask(self, question: Question, key: Key | None) -> Key:
+        """Return the key that asks; raises AccountError where it takes a management key, and there is none."""
+        key = key or self._provider.management_key
+        if key is None:
+            text = f"{self.provider} was not asked for {question.title}. {question.needs or ''}".rstrip()
+            raise AccountError("refused", text, was_sent=False)
+        return key
+
+    def _unreadable(self, question: Question, place: str) -> AccountError:
+        text = f"{self.provider}'s answer for {question.title} cannot be read: {place}."
+        return AccountError("unreadable", text, status=200, request=question.request)
 
     def _named(self, secret: Secret) -> Key:
         known = (*self._provider.keys, self._provider.management_key)

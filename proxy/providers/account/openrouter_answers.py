@@ -183,37 +183,3 @@ class ActivityAnswer(AnswerPart):
 
     def rows(self) -> tuple[ActivityRow, ...]:
         return tuple(each.row() for each in self.data)
-
-
-class _CostRow(AnswerPart):
-    generation_id: Name = ""
-    total_usage: Pusd
-
-
-class _QueryMetadata(AnswerPart):
-    row_count: Count | None = None
-    truncated: bool
-
-
-class _QueryResult(AnswerPart):
-    data: tuple[_CostRow, ...]
-    metadata: _QueryMetadata
-
-
-class CostsAnswer(AnswerPart):
-    """POST /analytics/query, for the cost of each generation."""
-
-    data: _QueryResult
-
-    def costs(self) -> dict[str, int]:
-        """Return the sum of each generation; rows that name none are left out."""
-        found: dict[str, int] = {}
-        for row in self.data.data:
-            if row.generation_id:
-                found[row.generation_id] = found.get(row.generation_id, 0) + row.total_usage
-        return found
-
-    @property
-    def is_truncated(self) -> bool:
-        count = self.data.metadata.row_count
-        return self.data.metadata.truncated or (count is not None and count > len(self.data.data))

@@ -22,9 +22,9 @@ from proxy.providers.account.source import (
     AccountError,
     AccountQuestion,
     ActivityRow,
-    GenerationCosts,
     KeyStatus,
     ListedKey,
+    TakeCosts,
 )
 from proxy.providers.generation import GenerationRecord
 from proxy.providers.key import Key
@@ -146,8 +146,8 @@ class OrganizationAccount:
     async def keys(self) -> tuple[ListedKey, ...]:
         self._refuse("keys with their limits")
 
-    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
-        del start_ms, end_ms, key_hash
+    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None, take: TakeCosts) -> bool:
+        del start_ms, end_ms, key_hash, take
         self._refuse("the cost of single answers")
 
     async def generation(self, generation_id: str, key: Key) -> GenerationRecord | None:

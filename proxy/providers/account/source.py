@@ -3,10 +3,10 @@
 An amount may be negative: a refund, or what is left of a budget that is overdrawn.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.secret import Secret
@@ -168,15 +168,21 @@ class ActivityRow:
     cached_tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationCosts:
-    """What was charged for each generation of a time, by its id; bills of other providers for own keys left out.
+class TakenCosts(NamedTuple):
+    """What an answer was that tells the cost of generations, to whoever asked for it.
 
-    is_truncated: there were more, which could not be had.
+    calls: how many it names; is_truncated: it does not tell all of the time. problem: why it is no such answer: it is
+    not whole JSON, tells an error, or has another shape; then place says where.
     """
 
-    costs: Mapping[str, int] = field(default_factory=dict)
+    calls: int = 0
     is_truncated: bool = False
+    problem: Literal["", "no_json", "error", "shape"] = ""
+    place: str = ""
+
+
+TakeCosts = Callable[[bytes], Awaitable[TakenCosts]]
+"""Takes the body of such an answer. It may have a hundred thousand rows: they are read where no request waits."""
 
 
 class AccountSource(Protocol):
@@ -202,8 +208,12 @@ class AccountSource(Protocol):
         """Return what was charged on a completed UTC day; key_hash (SHA-256 in hex): by this key alone."""
         ...
 
-    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None) -> GenerationCosts:
-        """Return what each generation of a time, today included, was charged; the end is exclusive. Epoch ms."""
+    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None, take: TakeCosts) -> bool:
+        """Have taken what each generation of a time, today included, was charged; the end is exclusive. Epoch ms.
+
+        Of several answers a later one knows better. Bills of other providers for own keys are left out. Return whether
+        there were more, which could not be had.
+        """
         ...
 
     async def generation(self, generation_id: str, key: Key) -> GenerationRecord | None:

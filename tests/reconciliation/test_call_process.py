@@ -1,0 +1,170 @@
+"""The calls of a busy day in a process of their own: the same as in a thread, and nothing long in between."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.jobs.reconciliation import billed_calls, day_calls
+from proxy.jobs.reconciliation.billed_calls import HERE_MAX_BYTES, PART, BilledCalls
+from proxy.jobs.reconciliation.call_process import CallProcess, LedgerPlace
+from proxy.jobs.reconciliation.day_calls import BillSums
+from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks
+from proxy.policy.reconciliation.sync_schedule import start_ms
+from proxy.providers.account.source import AccountError
+from proxy.storage.sqlite.ledger import open_ledger
+from proxy.storage.sqlite.reports import SqliteReports
+from tests.reconciliation.month import month_before
+from tests.reconciliation.test_month import expected, found_classes, played, today
+from tests.support.installation import token_of
+from tests.support.raw import ask
+from tests.support.stand import MESSAGES
+
+OPENED_BY = "proxy.storage.sqlite.reports:open_reports"
+DAY_MS = start_ms(today()) - 5 * 86_400_000
+KEY = "k" * 64
+ODD = (
+    b"",
+    b"<html>",
+    b'{"data":',
+    b'{"error":{"code":503,"message":"later"}}',
+    b'{"data":[]}',
+    b'{"data":{"data":[{"generation_id":"a","total_usage":"much"}],"metadata":{"truncated":false}}}',
+    b'{"data":{"data":[{"generation_id":"a","total_usage":0.5}],"metadata":{"row_count":2,"truncated":false}}}',
+)
+
+
+def answer(costs: dict[str, str]) -> bytes:
+    rows = ",".join(f'{{"generation_id":"{id_}","total_usage":{usd}}}' for id_, usd in costs.items())
+    return f'{{"data":{{"data":[{rows}],"metadata":{{"truncated":false}}}}}}'.encode()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> LedgerPlace:
+    """Return where an empty ledger is."""
+    path = tmp_path / "ledger.db"
+
+    async def make() -> None:
+        await open_ledger(path, asyncio.get_running_loop(), purpose="test", busy_timeout_s=5.0, queue_max=10).close()
+
+    asyncio.run(make())
+    return LedgerPlace(OPENED_BY, path)
+
+
+@contextmanager
+def sizes_noted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Note how many things go to a process and come from it at once."""
+    sizes: list[int] = []
+    do = CallProcess.do
+
+    def noted(process: CallProcess, method: str, arguments: Sequence[Any]) -> Any:
+        found = do(process, method, arguments)
+        sizes.extend(len(one) for one in (*arguments, found) if isinstance(one, list | tuple | dict))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CallProcess, "do", noted)
+        yield sizes
+
+
+async def test_a_large_bill_is_compared_alike_and_a_part_at_a_time(
+    place: LedgerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two thousand calls that no row names, of which every literal counts."""
+    chance = random.Random(3)
+    costs = {f"gen-{DAY_MS // 1000 + n}-x": f"0.{chance.randrange(10**13):013}" for n in range(2_000)}
+    hours = [answer(dict([*costs.items()][at : at + 500])) for at in range(0, len(costs), 500)]
+    assert len(hours[0]) > HERE_MAX_BYTES // 2
+    books = DayBooks(DAY_MS, DAY_MS + 5 * 86_400_000, (), {})
+    found = []
+    reports = SqliteReports(place.path)
+    with sizes_noted(monkeypatch) as sizes:
+        for where in (None, place):
+            async with BilledCalls(DAY_MS, reports.ledger_day, where) as calls:
+                for n, body in enumerate(hours):
+                    await calls.drop_taken()
+                    taken = await calls.take(body)
+                    assert (taken.calls, taken.problem) == (500, "")
+                    await calls.list_taken(KEY, DAY_MS + n * 3_600_000, DAY_MS + (n + 1) * 3_600_000)
+                assert calls.is_apart is (where is not None)
+                look = await calls.look("openrouter", {}, "own")
+                untold = await calls.untold(look)
+                told = [call._replace(origin="other", model="a/b") for call in untold]
+                bill = BillSums(None, 7, is_complete=True, has_upstream=False)
+                comparison = await calls.compare(bill, books, told)
+                found.append((await calls.sums(), look, untold, comparison))
+    assert found[0] == found[1]
+    sums, look, untold, comparison = found[1]
+    assert (sums.calls, look.untold, len(comparison.entries)) == (2_000, 2_000, 2_001)
+    assert isinstance(untold[0], BilledCall)
+    assert sums.whole_pusd == sum(-(-int(usd[2:]) // 10) for usd in costs.values())  # each rounded up to a pico-USD
+    assert max(sizes) <= PART
+
+
+async def test_answers_that_are_none_are_told_alike(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = BilledCalls(DAY_MS, SqliteReports(place.path).ledger_day, None)
+    monkeypatch.setattr(billed_calls, "HERE_MAX_BYTES", 0)
+    async with BilledCalls(DAY_MS, SqliteReports(place.path).ledger_day, place) as apart:
+        await apart.take(answer({"a": "1"}))
+        assert apart.is_apart
+        for body in ODD:
+            assert await apart.take(body) == await here.take(body), body
+        await apart.drop_all()
+        assert (await apart.sums()).calls == 0
+
+
+async def test_a_process_that_is_gone_is_said(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billed_calls, "HERE_MAX_BYTES", 0)
+    reports = SqliteReports(place.path)
+    async with BilledCalls(DAY_MS, reports.ledger_day, place) as calls:
+        await calls.take(answer({"a": "1"}))
+        assert calls._process is not None
+        assert calls._process._process is not None
+        os.kill(calls._process._process.pid, signal.SIGKILL)
+        with pytest.raises(AccountError, match=r"ended with -9: .* Try again: tollkeeper sync") as gone:
+            await calls.sums()
+        assert gone.value.kind == "unavailable"
+    calls._process.close()  # again
+    with pytest.raises(AccountError, match="was ended"):
+        await calls.sums()
+
+
+async def test_a_month_that_is_busy_is_compared_beside_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer is parsed in the proxy, and a comparison that is cut off leaves nothing behind."""
+    month = month_before(today())
+    async with played(tmp_path, month, "report") as play:
+        monkeypatch.setattr(billed_calls, "HERE_MAX_BYTES", 0)
+        monkeypatch.setattr(day_calls, "read_costs", lambda _: pytest.fail("parsed beside the event loop"))
+        done = asyncio.Event()
+
+        async def chat() -> int:
+            answered = 0
+            while not done.is_set():
+                body = {"model": "openai/gpt-4o-mini", "messages": MESSAGES, "max_tokens": 5}
+                found = await ask(play.app.port, "POST", "/v1/chat/completions", body, token=token_of("anna"))
+                assert found.status == 200, found
+                assert json.loads(found.body)["usage"]
+                answered += 1
+                await asyncio.sleep(0.02)
+            return answered
+
+        chatting = asyncio.ensure_future(chat())
+        days = month.days[:2]
+        cut = asyncio.ensure_future(play.app.sync.sync("openrouter", days[0]))
+        await asyncio.sleep(0.3)
+        cut.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cut
+        found = [await play.app.sync.sync("openrouter", day) for day in days]
+        done.set()
+        assert await chatting
+        assert found_classes(found) == dict([*expected(month).items()][: len(days)])
