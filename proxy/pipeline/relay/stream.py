@@ -24,6 +24,7 @@ class StreamRelay(Relay):
     tail = b""  # the last bytes that went to the client
     stopped = False  # nothing came after [DONE], and we stopped reading
     packed = False  # in a way that cannot be decompressed here: it passes unread
+    looks = True  # at each piece: before the first content, and once the client has gone
 
     async def run(self) -> Reply:
         self.meter = self.listener()
@@ -113,16 +114,27 @@ class StreamRelay(Relay):
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""
-        meter, context, attempt_result = self.meter, self.context, self.attempt_result
-        data, may_go_on = meter.feed(chunk), True
-        if data:  # as forward(), which takes as long to call as it does
+        data = self.meter.feed(chunk)
+        if self.looks:
+            return self._look(data)
+        if data:  # as forward(), straight to the client
             self.tail = data if len(data) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + data
-            may_go_on = context.write(data)
-        if attempt_result.first_byte_s is None:
+            try:
+                return self.context.downstream.write(data) and not self.meter.done
+            except ConnectionError:
+                self.context.set_gone()
+        return not self.meter.done
+
+    def _look(self, data: bytes) -> bool:
+        """Pass on what the meter gave, as _take() does; see whether content has come and the client is still here."""
+        may_go_on = not data or self.forward(data)
+        if self.attempt_result.first_byte_s is None:
             self._before_content()
-        if context.gone and not attempt_result.aborted:
+        if not self.context.gone:
+            self.looks = self.attempt_result.first_byte_s is None
+        elif not self.attempt_result.aborted:
             self._gone()
-        return may_go_on and not meter.done
+        return may_go_on and not self.meter.done
 
     def _before_content(self) -> None:
         """Record the first content, or a piece ahead of it."""
@@ -164,6 +176,7 @@ class StreamRelay(Relay):
         self.answer.abort()
 
     def _gone(self) -> None:
+        self.looks = True
         self.attempt_result.served_by = self.meter.provider or self.attempt_result.served_by
         self.when_gone()
 

@@ -8,7 +8,7 @@ from proxy.core.latch import Latch
 from proxy.pipeline.downstream import BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.peer import address_of
-from proxy.web.server.response import UNSENT_MAX_BYTES, RawResponse, StreamEnd, stream_head, whole_bytes
+from proxy.web.server.response import RawResponse, StreamEnd, stream_head, whole_bytes
 
 
 class FastConnection(Protocol):
@@ -16,6 +16,7 @@ class FastConnection(Protocol):
 
     transport: asyncio.Transport | None
     drained: Latch | None
+    choked: bool  # more is unsent than the transport's high-water mark
 
     def cut(self) -> None:
         """Raise CancelledError where the request under way waits."""
@@ -24,11 +25,6 @@ class FastConnection(Protocol):
     @property
     def path(self) -> str:
         """Return the path of the request that is answered now."""
-        ...
-
-    @property
-    def choked(self) -> bool:
-        """Return whether more is unsent than the transport's high-water mark."""
         ...
 
 
@@ -81,7 +77,7 @@ class FastDownstream:
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # chunk(), which costs as much again to call
-        return transport.get_write_buffer_size() <= UNSENT_MAX_BYTES
+        return not self._connection.choked
 
     async def drained(self) -> None:
         connection = self._connection

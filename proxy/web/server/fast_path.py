@@ -152,7 +152,6 @@ class FastPath(asyncio.Protocol):
     __slots__ = (
         "_behind",
         "_body_start",
-        "_choked",
         "_client",
         "_context",
         "_got",
@@ -164,6 +163,7 @@ class FastPath(asyncio.Protocol):
         "_task",
         "_timer",
         "_unread",
+        "choked",
         "drained",
         "transport",
     )
@@ -179,7 +179,7 @@ class FastPath(asyncio.Protocol):
         self._client = FastDownstream(self)
         self._context: RequestContext | None = None
         self._task: EagerTask[Reply] | None = None
-        self._choked = False
+        self.choked = False  # more is unsent than the transport's high-water mark
         self._unread: UnreadAnswers | None = None
         self._idle_since_s = 0.0
         self._timer: asyncio.TimerHandle
@@ -205,12 +205,12 @@ class FastPath(asyncio.Protocol):
             self._begin(data)
 
     def pause_writing(self) -> None:
-        self._choked = True
+        self.choked = True
         if self.transport is not None:
             self._unread = UnreadAnswers(self._loop, self.transport, self._server.stall_s)
 
     def resume_writing(self) -> None:
-        self._choked = False
+        self.choked = False
         if self._unread is not None:
             self._unread.stop()
             self._unread = None
@@ -222,10 +222,6 @@ class FastPath(asyncio.Protocol):
         """Return the path of the request that is answered now."""
         assert self._head is not None
         return self._head.path
-
-    @property
-    def choked(self) -> bool:
-        return self._choked
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._timer.cancel()
@@ -318,7 +314,7 @@ class FastPath(asyncio.Protocol):
         other.connection_made(transport)
         if not self._idle_since_s:  # the time of its first head counts on
             other.expect_head(due_s)
-        if self._choked:
+        if self.choked:
             self.resume_writing()
             other.pause_writing()
         transport.resume_reading()
@@ -403,7 +399,7 @@ class FastPath(asyncio.Protocol):
             self.body_is_late()
             return
         left_s = self._idle_since_s + KEEPALIVE_S - self._loop.time() if self._idle_since_s else 0.0
-        if self._context is not None or self._choked:
+        if self._context is not None or self.choked:
             self._set_timer(KEEPALIVE_S)
         elif left_s > 0:
             self._set_timer(left_s)

@@ -10,7 +10,6 @@ import httptools
 
 from proxy.core.name_cache import NameCache
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import Take
 from proxy.providers.transport.pool.known_head import KnownHead, known_head
 from proxy.providers.transport.pool.response import PooledResponse
 
@@ -51,6 +50,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_answer",
         "_bare_bytes",
+        "_came",
         "_choked",
         "_done",
         "_head",
@@ -66,12 +66,15 @@ class UpstreamConnection(asyncio.Protocol):
         "_unsent",
         "_until_close",
         "idle_since_s",
+        "on_body",
         "transport",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
         self._loop = loop
         self._owner = owner
+        self._came: list[bytes] = []  # pieces of the body in the read that is parsed
+        self.on_body = self._came.append  # llhttp's callback, called for each piece: as a method it costs a frame
         self._parser = httptools.HttpResponseParser(self)
         self._answer: PooledResponse | None = None
         self._head: list[tuple[str, str]] = []
@@ -155,30 +158,43 @@ class UpstreamConnection(asyncio.Protocol):
                 self._end(answer, True)
                 return
         answer.fed = True
-        before_bytes = answer.unread_bytes
         self._new_bytes = len(data)
+        came = self._came
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            answer.keep(came)
             self._refuse(answer, error)
             return
         if self._done:
+            answer.keep(came)
             if is_first and self._keep and self._unlearnt:
                 self._learn(answer, data)
             self._end(answer, self._keep)
-        elif answer.unread_bytes == before_bytes:
+        elif not came:
             self._bare_bytes += len(data)
             if self._bare_bytes > _HEAD_MAX_BYTES:
                 answer.fail("broken", "the provider's answer holds more than 256 KB without a byte of its body")
             elif answer.status and not had_head:
                 answer.wake()
-        else:
+        elif answer.take is None:
             self._bare_bytes = 0
-            if answer.take is not None:
-                self._pass_on(answer, answer.take)
-                return
+            answer.keep(came)
             if answer.unread_bytes > _UNREAD_MAX_BYTES and not answer.paused:
                 answer.pause()
+            answer.wake()
+        else:  # to the reader in pump(), without waking it
+            self._bare_bytes = 0
+            piece = came[0] if len(came) == 1 else b"".join(came)
+            came.clear()
+            try:
+                if answer.take(piece):
+                    return
+            except Exception as error:  # noqa: BLE001 - raised again in pump()
+                answer.fault = error
+            else:
+                answer.take = None
+                answer.stopped = True
             answer.wake()
 
     def _learn(self, answer: PooledResponse, data: bytes) -> None:
@@ -203,20 +219,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = None
         self._owner.gone(self, answer)
         if answer is not None:
-            answer.wake()
-
-    def _pass_on(self, answer: PooledResponse, take: Take) -> None:
-        """Pass what came to the reader in pump(), without waking it."""
-        pieces, answer.pieces, answer.unread_bytes = answer.pieces, [], 0
-        try:
-            may_go_on = take(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        except Exception as error:  # noqa: BLE001 - raised again in pump()
-            answer.fault = error
-            answer.wake()
-            return
-        if not may_go_on:
-            answer.take = None
-            answer.stopped = True
             answer.wake()
 
     def _end(self, answer: PooledResponse, reusable: bool) -> None:
@@ -267,12 +269,6 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._keep:
             self._until_close = self._ends_with_connection(status, head)
         answer.set_head(status, head)
-
-    def on_body(self, data: bytes) -> None:
-        answer = self._answer
-        assert answer is not None
-        answer.pieces.append(data)
-        answer.unread_bytes += len(data)
 
     def on_message_complete(self) -> None:
         assert self._answer is not None

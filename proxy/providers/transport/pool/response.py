@@ -206,6 +206,12 @@ class PooledResponse:
         if encoding in ENCODINGS:
             self._inflater = Inflater(encoding)
 
+    def keep(self, came: list[bytes]) -> None:
+        """Keep pieces of the body until they are read; empties the list."""
+        self.pieces += came
+        self.unread_bytes += sum(map(len, came))
+        came.clear()
+
     def wake(self) -> None:
         waiter = self._waiter
         if waiter is not None:
