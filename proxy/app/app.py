@@ -60,6 +60,7 @@ from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import PROXY, Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
+from proxy.web.admin.people_cache import PeopleCache
 from proxy.web.dashboard.open_sessions import OpenSessions
 from proxy.web.deps import Deps
 from proxy.web.http_servers import HttpServers
@@ -351,6 +352,7 @@ class App:
             alerts=self.alerts,
             outbox=self.outbox,
             sessions=self.sessions,
+            people=PeopleCache(self.reports, self.services.live),
             limits=LimitReadings(self.services, shown_limits),
             every_limit=LimitReadings(self.services, every_limit),
             write_refusals=self.refusals.flush,

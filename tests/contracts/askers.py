@@ -20,6 +20,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.storage.audit import Actor
+from proxy.web.admin.people_cache import PeopleCache
 from proxy.web.dashboard.open_sessions import OpenSessions
 from proxy.web.deps import Deps
 from proxy.web.inference import completions_of
@@ -185,6 +186,7 @@ def deps_of(services: Services) -> Deps:
         alerts=AlertWatch(services, Path("ledger.db"), lambda: None, lambda _: None),
         outbox=AlertOutbox(services),
         sessions=OpenSessions(services.ledger, services.live, services.clock),
+        people=PeopleCache(services.reports, services.live),
         limits=LimitReadings(services, lambda _snapshot, _reports: []),
         every_limit=LimitReadings(services, lambda _snapshot, _reports: []),
         write_refusals=write_refusals,

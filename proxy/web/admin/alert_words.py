@@ -8,7 +8,6 @@ from proxy.config.show import block_json
 from proxy.core.errors import CallerError
 from proxy.policy.nearest import nearest
 from proxy.storage.alerts import DESTINATION_SECRETS, AlertRows
-from proxy.web.admin.people import read_people
 from proxy.web.admin.route import AdminRequest
 
 Source = Literal["config", "database"]
@@ -41,7 +40,7 @@ def source_of(request: AdminRequest, kind: str, name: str) -> str:
 async def check_stored(request: AdminRequest, kind: str, name: str) -> None:
     """Raise CallerError where the file has a rule or destination of this name."""
     if name in getattr(overlay_of(request).file.alerts, kind):
-        (await read_people(request)).refuse_decided(("alerts", kind, name))
+        (await request.deps.people.read()).refuse_decided(("alerts", kind, name))
 
 
 def words_of_block(block: AlertRule | AlertDestination) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from proxy.storage.stored_settings import without_none
 from proxy.web.admin.etag import etag_of
 from proxy.web.admin.limit_entry import LimitEntry, limit_entries, unchanging
 from proxy.web.admin.moment import MomentText, moment_text
-from proxy.web.admin.people import People, held, read_people, words_of
+from proxy.web.admin.people import People, held, words_of
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
 
 _SETTINGS = (
@@ -61,7 +61,7 @@ async def _entry(request: AdminRequest, people: People, name: str) -> dict[str, 
         "name": name,
         "settings": words_of(group),
         "limits": await limit_entries(request, people, limits),
-        "members": people.members(name),
+        "members": people.members.get(name, ()),
         "children": people.children(name),
         "source": CONFIG if name in people.overlay.file.groups else DATABASE,
         "in_database": row is not None,
@@ -70,7 +70,7 @@ async def _entry(request: AdminRequest, people: People, name: str) -> dict[str, 
 
 
 async def _list(request: AdminRequest) -> AdminAnswer:
-    people = await read_people(request)
+    people = await request.deps.people.read()
     names, cursor = request.page.of([*people.overlay.settings.groups], lambda name: (name,))
     return AdminAnswer([await _entry(request, people, name) for name in names], cursor)
 
@@ -81,7 +81,7 @@ async def _show(request: AdminRequest) -> AdminAnswer:
 
 
 async def _found(request: AdminRequest, name: str) -> dict[str, Any]:
-    people = await read_people(request)
+    people = await request.deps.people.read()
     if name not in people.overlay.settings.groups:
         raise no_group(name)
     return await _entry(request, people, name)
@@ -89,7 +89,7 @@ async def _found(request: AdminRequest, name: str) -> dict[str, Any]:
 
 async def _add(request: AdminRequest) -> AdminAnswer:
     body: NewGroup = request.body
-    people = await read_people(request)
+    people = await request.deps.people.read()
     if body.name in people.overlay.settings.groups:
         raise group_exists(body.name)
     _check(people, body.name, body.settings)
@@ -99,7 +99,7 @@ async def _add(request: AdminRequest) -> AdminAnswer:
 
 async def _set(request: AdminRequest) -> AdminAnswer:
     body: GroupChanges = request.body
-    people, name = await read_people(request), request.path["name"]
+    people, name = await request.deps.people.read(), request.path["name"]
     if name not in people.overlay.settings.groups:
         raise no_group(name)
     _check(people, name, body.settings)
@@ -124,7 +124,7 @@ async def _remove(request: AdminRequest) -> AdminAnswer:
     found = await _found(request, name)
     is_configured = found["source"] == CONFIG
     if not found["in_database"]:
-        (await read_people(request)).refuse_decided(("groups", name))
+        (await request.deps.people.read()).refuse_decided(("groups", name))
     whom = [*found["members"], *(f"group {child}" for child in found["children"])]
     if whom and not is_configured and not query.force:
         text = f"Group {name!r} has {', '.join(whom)}: its limits would hold for none of them. Send force=true (--yes)."

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from proxy.config.limit import Limit, written
 from proxy.core.limit_kinds import BY_NAME
+from proxy.core.loop_turn import LoopTurn
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.admission.allowance import quotas_on
 from proxy.policy.quota import LimitRow
@@ -51,7 +52,11 @@ class LimitEntry(BaseModel):
 
 async def limit_entries(request: AdminRequest, people: People, limits: Iterable[HeldLimit]) -> list[dict[str, Any]]:
     """Return limits with their figures now."""
-    return [await limit_entry(request, one, people.source(one.path)) for one in limits]
+    entries, turn = [], LoopTurn()
+    for one in limits:
+        entries.append(await limit_entry(request, one, people.source(one.path)))
+        await turn.rest()
+    return entries
 
 
 async def limit_entry(request: AdminRequest, one: HeldLimit, source: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from proxy.config.overlay import DATABASE
 from proxy.storage.limits import LimitPlace, LimitScope, no_limit, read_limit, read_scope
 from proxy.storage.users import no_user
 from proxy.web.admin.etag import etag_of
-from proxy.web.admin.limit_entry import LimitEntry, limit_entry, unchanging
-from proxy.web.admin.people import HeldLimit, People, read_people
+from proxy.web.admin.limit_entry import LimitEntry, limit_entries, limit_entry, unchanging
+from proxy.web.admin.people import HeldLimit, People
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
 
 _FORMS = 'In any form of the configuration: "$5/day", or {"amount": "$5", "window": "day", "mode": "soft"}.'
+_OF_NOBODY = frozenset({"all", "each_user", "each_end_user"})  # scopes without a name
 ScopeWord = Literal["all", "each_user", "user", "group", "use_case"]
 
 
@@ -41,34 +42,37 @@ class LimitFilter(AdminQuery):
 
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: LimitFilter = request.query
-    people = await read_people(request)
+    people = await request.deps.people.read()
+    limits = people.limits
+    if query.scope is not None and (query.name is not None or query.scope in _OF_NOBODY):
+        limits = people.limits_of.get(LimitScope(query.scope, query.name or ""), ())
     found = [
         one
-        for one in people.limits()
+        for one in limits
         if query.scope in (None, one.scope.what)
         and query.name in (None, one.scope.name)
         and query.kind in (None, one.limit.kind)
     ]
-    page, cursor = request.page.of(found, lambda one: (*one.scope, one.id, ".".join(map(str, one.path))))
-    return AdminAnswer([await limit_entry(request, one, people.source(one.path)) for one in page], cursor)
+    page, cursor = request.page.of_ordered(found, lambda one: one.place)
+    return AdminAnswer(await limit_entries(request, people, page), cursor)
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
-    people = await read_people(request)
+    people = await request.deps.people.read()
     one = _held(people, request.path["id"])
     entry = await limit_entry(request, one, people.source(one.path))
     return AdminAnswer(entry, etag=etag_of(unchanging(entry)))
 
 
 def _held(people: People, id_: str) -> HeldLimit:
-    for one in people.limits():
-        if one.id == id_:
-            return one
-    raise no_limit(id_)
+    found = people.limits_by_id.get(id_)
+    if found is None:
+        raise no_limit(id_)
+    return found
 
 
 async def _entry_of(request: AdminRequest, place: LimitPlace) -> dict[str, Any]:
-    people = await read_people(request)
+    people = await request.deps.people.read()
     one = _held(people, place.id)
     return await limit_entry(request, one, people.source(one.path))
 
@@ -76,7 +80,7 @@ async def _entry_of(request: AdminRequest, place: LimitPlace) -> dict[str, Any]:
 async def _add(request: AdminRequest) -> AdminAnswer:
     body: NewLimit = request.body
     scope, limit = read_scope(body.scope, body.name), read_limit(body.kind, body.limit)
-    people = await read_people(request)
+    people = await request.deps.people.read()
     is_configured = _check_holder(people, scope)
     people.check_free(scope, limit)
     people.check_terms((limit,))
@@ -99,7 +103,7 @@ def _check_holder(people: People, scope: LimitScope) -> bool:
 
 async def _set(request: AdminRequest) -> AdminAnswer:
     body: LimitChanges = request.body
-    people = await read_people(request)
+    people = await request.deps.people.read()
     one = _stored(people, request.path["id"])
     limit = read_limit(one.limit.kind, body.limit)
     if limit.place != one.limit.place:
@@ -119,7 +123,7 @@ def _stored(people: People, id_: str) -> HeldLimit:
 
 
 async def _remove(request: AdminRequest) -> AdminAnswer:
-    people = await read_people(request)
+    people = await request.deps.people.read()
     one = _stored(people, request.path["id"])
     entry = await limit_entry(request, one, DATABASE)
     await request.change("limits.remove", {"scope": one.scope.what, "name": one.scope.name, "place": one.limit.place})

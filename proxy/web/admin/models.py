@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from proxy.config.model import ModelSettings
 from proxy.config.overlay import CONFIG
 from proxy.core.errors import CallerError
+from proxy.core.loop_turn import LoopTurn
 from proxy.core.money import pusd_to_usd
 from proxy.pipeline.routing.auto import candidate_of
 from proxy.pipeline.routing.catalog import CatalogModel
@@ -22,7 +23,6 @@ from proxy.policy.target_order import mix_ausd
 from proxy.storage.models import check_model, no_model
 from proxy.storage.stored_settings import without_none
 from proxy.web.admin.etag import etag_of
-from proxy.web.admin.people import read_people
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute, Role
 from proxy.web.explain import identity_of, stored_user_row
 from proxy.web.recommendation import facts_json, read_job, read_max_price, recommendation
@@ -188,8 +188,9 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     job = read_job(query.needs, query.context) if query.needs or query.context else None
     most = None if query.max_price is None else read_max_price(query.max_price)
     allowance = None if query.user is None else await _allowance(request, query.user)
-    entries = []
+    entries, turn = [], LoopTurn()
     for name, model in _all(place).items():
+        await turn.rest()
         if (query.provider or allowance or job or most is not None) and (
             model is None or not _fits(model, query.provider, allowance, most)
         ):
@@ -250,7 +251,7 @@ async def _set(request: AdminRequest) -> AdminAnswer:
 async def _check(request: AdminRequest, name: str, changes: Mapping[str, Any], *, is_enabling: bool) -> None:
     """Raise for what no model can have, for what the file decides, and for enabling what another name disables."""
     check_model(name, without_none(changes))
-    people = await read_people(request)
+    people = await request.deps.people.read()
     own = people.overlay.file.models.get(name)
     for field in changes:
         if own is not None and field in own.model_fields_set and field != "enabled":

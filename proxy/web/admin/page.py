@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -33,8 +34,21 @@ class PageRequest:
                 ordered = [entry for entry in ordered if key(entry) > self.after]
             except TypeError:  # the cursor of another list
                 raise invalid_cursor() from None
-        page = ordered[: self.limit]
-        return page, cursor_text(key(page[-1])) if len(ordered) > self.limit else None
+        return self._cut(ordered, key)
+
+    def of_ordered(self, entries: Sequence[T], key: Callable[[T], Cursor]) -> tuple[list[T], str | None]:
+        """Do the same for a list that is in the order of its key already: only what is shown is looked at."""
+        if self.after is None:
+            return self._cut(entries, key)
+        try:
+            first = bisect_right(entries, self.after, key=key)
+        except TypeError:  # the cursor of another list
+            raise invalid_cursor() from None
+        return self._cut(entries[first : first + self.limit + 1], key)
+
+    def _cut(self, entries: Sequence[T], key: Callable[[T], Cursor]) -> tuple[list[T], str | None]:
+        page = [*entries[: self.limit]]
+        return page, cursor_text(key(page[-1])) if len(entries) > self.limit else None
 
 
 def cursor_text(after: Cursor) -> str:

@@ -1,18 +1,19 @@
 """Users, groups and limits of the file and of the database, read together: what the resources of people answer from."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from proxy.config.group_tree import circle
 from proxy.config.limit import Limit
 from proxy.config.limit_checks import limit_mistakes
 from proxy.config.overlay import CONFIG, DATABASE, Overlay, SettingPath, deciding, lay_over, stored_user
-from proxy.config.schema import Group, Limits, User
+from proxy.config.schema import Group, Limits, Settings, User
 from proxy.config.setting_path import written
 from proxy.config.show import origin
 from proxy.core.errors import CallerError
+from proxy.core.paced import paced
 from proxy.pipeline.identity.user_lookup import group_of
 from proxy.pipeline.snapshot import Live
 from proxy.policy.nearest import nearest
@@ -20,7 +21,6 @@ from proxy.storage.limits import LimitPlace, LimitScope, as_settings, limit_exis
 from proxy.storage.reports import DirectoryRows
 from proxy.storage.stored_settings import GROUP_SETTINGS, USER_SETTINGS
 from proxy.storage.users import MissingError
-from proxy.web.admin.route import AdminRequest
 
 
 class HeldLimit(NamedTuple):
@@ -36,16 +36,29 @@ class HeldLimit(NamedTuple):
         scope = LimitScope("preset", str(self.path[1])) if self.path[:1] == ("presets",) else self.scope
         return LimitPlace(scope, self.limit.place).id
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Return where it stands in a list of limits; no two are at the same place."""
+        return (*self.scope, self.id, ".".join(map(str, self.path)))
+
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """All that is known of them at one moment: the rows by name, and the file's settings with these laid over them."""
+    """All that is known of them at one moment: the rows by name, and the file's settings with these laid over them.
+
+    What is asked for by each look at thousands of them is found here; people_of() finds it once.
+    """
 
     user_rows: Mapping[str, Mapping[str, Any]]
     group_rows: Mapping[str, Mapping[str, Any]]
     token_counts: Counter[str]  # of tokens in the database, by user
     overlay: Overlay
     live: Live
+    names: Sequence[str] = ()  # of all users, in order
+    limits: Sequence[HeldLimit] = ()  # every limit there is, by its place; those of presets hold their use cases
+    limits_of: Mapping[LimitScope, Sequence[HeldLimit]] = field(default_factory=dict)
+    limits_by_id: Mapping[str, HeldLimit] = field(default_factory=dict)
+    members: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by group, end users included, in order
 
     def user(self, name: str) -> User:
         """Return the settings of a user, also of an end user."""
@@ -57,33 +70,10 @@ class People:
         own = settings.users.get(name)
         return group_of(settings, self.user_rows[name]) if own is None else own.group
 
-    def members(self, group: str) -> list[str]:
-        """Return the users of a group, end users included, by name."""
-        names = {*self.overlay.settings.users, *self.user_rows}
-        return sorted(name for name in names if self.group_of(name) == group)
-
     def children(self, group: str) -> list[str]:
         """Return the groups whose parent a group is, by name."""
         groups = self.overlay.settings.groups
         return sorted(name for name, other in groups.items() if other.parent == group)
-
-    def limits(self) -> Iterable[HeldLimit]:
-        """Yield every limit there is; those of presets hold their use cases."""
-        settings = self.overlay.settings
-        yield from held(LimitScope("all"), settings.limits, ("limits",))
-        yield from held(LimitScope("each_user"), settings.defaults.limits, ("defaults", "limits"))
-        yield from held(LimitScope("each_end_user"), settings.end_users.limits, ("end_users", "limits"))
-        for name, limits in settings.use_case_limits.items():
-            yield from held(LimitScope("use_case", name), limits, ("use_case_limits", name))
-        for name, preset in settings.presets.items():
-            if preset.use_case is not None:
-                yield from held(LimitScope("use_case", preset.use_case), preset.limits, ("presets", name, "limits"))
-        for name, group in settings.groups.items():
-            yield from held(LimitScope("group", name), group.limits, ("groups", name, "limits"))
-        for name, user in settings.users.items():
-            yield from held(LimitScope("user", name), user.limits, ("users", name, "limits"))
-        for name in self.user_rows.keys() - settings.users.keys():
-            yield from held(LimitScope("user", name), self.user(name).limits, ())
 
     def source(self, path: SettingPath) -> str:
         """Return config or database; a row of an end user has no path among the settings."""
@@ -113,8 +103,8 @@ class People:
 
     def check_free(self, scope: LimitScope, limit: Limit) -> None:
         """Raise where there is another limit in this place."""
-        for one in self.limits():
-            if one.scope == scope and one.limit.place == limit.place and one.path[:1] != ("presets",):
+        for one in self.limits_of.get(scope, ()):
+            if one.limit.place == limit.place and one.path[:1] != ("presets",):
                 if self.source(one.path) == CONFIG:
                     self.refuse_decided(one.path)
                 raise limit_exists(scope, one.limit)
@@ -182,19 +172,47 @@ def held(scope: LimitScope, limits: Limits, at: SettingPath) -> Iterable[HeldLim
         yield HeldLimit(scope, limit, (*at, limit.kind, number) if at else ())
 
 
-async def read_people(request: AdminRequest) -> People:
-    """Read the rows beside the writer, and lay them over the file's settings."""
-    services = request.deps.services
-    rows: DirectoryRows = await request.read(services.reports.directory)
-    overlay = services.live.current.overlay
-    file = services.live.current.settings if overlay is None else overlay.file
-    return People(
+def people_of(rows: DirectoryRows, file: Settings, live: Live) -> People:
+    """Lay the rows over the file's settings, and find what lists are made of; for thousands that takes a while."""
+    people = People(
         {row["name"]: row for row in rows.users},
         {row["name"]: row for row in rows.groups},
         Counter(token["user"] for token in rows.tokens),
         lay_over(file, rows.settings),
-        services.live,
+        live,
     )
+    limits = sorted(_limits(people), key=lambda one: one.place)
+    limits_of: dict[LimitScope, list[HeldLimit]] = {}
+    by_id: dict[str, HeldLimit] = {}
+    for one in paced(limits):
+        limits_of.setdefault(one.scope, []).append(one)
+        by_id.setdefault(one.id, one)
+    names = sorted({*people.overlay.settings.users, *people.user_rows})
+    members: dict[str, list[str]] = {}
+    for name in paced(names):
+        group = people.group_of(name)
+        if group is not None:
+            members.setdefault(group, []).append(name)
+    return replace(people, names=names, limits=limits, limits_of=limits_of, limits_by_id=by_id, members=members)
+
+
+def _limits(people: People) -> Iterator[HeldLimit]:
+    """Yield every limit there is."""
+    settings = people.overlay.settings
+    yield from held(LimitScope("all"), settings.limits, ("limits",))
+    yield from held(LimitScope("each_user"), settings.defaults.limits, ("defaults", "limits"))
+    yield from held(LimitScope("each_end_user"), settings.end_users.limits, ("end_users", "limits"))
+    for name, limits in settings.use_case_limits.items():
+        yield from held(LimitScope("use_case", name), limits, ("use_case_limits", name))
+    for name, preset in settings.presets.items():
+        if preset.use_case is not None:
+            yield from held(LimitScope("use_case", preset.use_case), preset.limits, ("presets", name, "limits"))
+    for name, group in settings.groups.items():
+        yield from held(LimitScope("group", name), group.limits, ("groups", name, "limits"))
+    for name, user in settings.users.items():
+        yield from held(LimitScope("user", name), user.limits, ("users", name, "limits"))
+    for name in people.user_rows.keys() - settings.users.keys():
+        yield from held(LimitScope("user", name), people.user(name).limits, ())
 
 
 def words_of(block: User | Group) -> dict[str, Any]:

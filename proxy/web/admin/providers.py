@@ -9,7 +9,6 @@ from proxy.config.overlay import CONFIG
 from proxy.config.setting_path import written
 from proxy.core.errors import CallerError
 from proxy.web.admin.moment import MomentText, moment_text
-from proxy.web.admin.people import read_people
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminRequest, AdminRoute
 
 
@@ -73,7 +72,7 @@ async def _set(request: AdminRequest) -> AdminAnswer:
     body: ProviderChanges = request.body
     name = _found(request)["name"]
     changes: Mapping[str, Any] = body.model_dump(exclude_unset=True)
-    people = await read_people(request)
+    people = await request.deps.people.read()
     if body.enabled is True and not people.overlay.file.providers[name].enabled:
         people.refuse_decided(("providers", name, "enabled"))
     if not changes:

@@ -10,7 +10,6 @@ from proxy.config.schema import Settings
 from proxy.core.errors import CallerError
 from proxy.storage.users import no_token, no_user
 from proxy.web.admin.moment import Moment, MomentText, check_ahead, moment_ms, moment_text
-from proxy.web.admin.people import read_people
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute, ShownOnce
 
 _OVERLAP_MAX_S = 366 * 86_400
@@ -93,13 +92,14 @@ def _configured(settings: Settings) -> list[dict[str, Any]]:
 async def _all(request: AdminRequest) -> list[dict[str, Any]]:
     services = request.deps.services
     rows = await request.read(services.reports.list_tokens)
-    return [_shown(row) for row in (*_configured(services.live.current.settings), *rows)]
+    return [*_configured(services.live.current.settings), *rows]
 
 
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: TokenFilter = request.query
     tokens = [token for token in await _all(request) if query.user in (None, token["user"])]
-    return AdminAnswer(*request.page.of(tokens, lambda token: (token["user"], token["source"], token["id"])))
+    page, cursor = request.page.of(tokens, lambda token: (token["user"], token["source"], token["id"]))
+    return AdminAnswer([_shown(token) for token in page], cursor)
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
@@ -110,7 +110,7 @@ async def _found(request: AdminRequest) -> dict[str, Any]:
     token_id = request.path["id"]
     for token in await _all(request):
         if token["id"] == token_id:
-            return token
+            return _shown(token)
     raise no_token(token_id)
 
 
@@ -118,7 +118,7 @@ async def _stored(request: AdminRequest) -> dict[str, Any]:
     """Return a token of the database; raises where the file has it."""
     found = await _found(request)
     if found["source"] == CONFIG:
-        place = (await read_people(request)).place_of(("users", found["user"]))
+        place = (await request.deps.people.read()).place_of(("users", found["user"]))
         text = f"Token {found['id']!r} is defined in the configuration ({place}): change users.{found['user']} there."
         raise CallerError(409, "set_in_file", text, param=f"users.{found['user']}")
     return found
@@ -128,7 +128,7 @@ async def _add(request: AdminRequest) -> AdminAnswer:
     body: NewToken = request.body
     expires_ms = moment_ms(body.expires_at)
     check_ahead(expires_ms, "expires_at", request.now_ms)
-    people = await read_people(request)
+    people = await request.deps.people.read()
     is_configured = body.user in people.overlay.file.users
     if not is_configured and body.user not in people.user_rows:
         raise no_user(body.user)

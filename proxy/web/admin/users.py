@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from proxy.config.overlay import CONFIG, DATABASE, SettingPath
 from proxy.config.schema import Limits, User
+from proxy.core.loop_turn import LoopTurn
 from proxy.pipeline.admission.allowance import user_limits
 from proxy.storage.limits import LimitScope
 from proxy.storage.stored_settings import without_none
@@ -14,7 +15,7 @@ from proxy.storage.users import check_settings, no_user
 from proxy.web.admin.etag import etag_of
 from proxy.web.admin.limit_entry import LimitEntry, limit_entries, unchanging
 from proxy.web.admin.moment import Moment, MomentText, check_ahead, moment_ms, moment_text
-from proxy.web.admin.people import HeldLimit, People, held, read_people, words_of
+from proxy.web.admin.people import HeldLimit, People, held, words_of
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute, ShownOnce
 
 _NAME = "1 to 64 letters, digits, and . _ @ + - only."
@@ -123,17 +124,21 @@ def _limits(people: People, name: str, made_by: str | None) -> list[HeldLimit]:
 
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: UserFilter = request.query
-    people = await read_people(request)
+    people = await request.deps.people.read()
     names = [
         name
-        for name in {*people.overlay.settings.users, *people.user_rows}
-        if query.group in (None, people.group_of(name))
-        and query.source in (None, CONFIG if name in people.overlay.file.users else DATABASE)
+        for name in people.names
+        if (query.group is None or query.group == people.group_of(name))
+        and (query.source is None or query.source == (CONFIG if name in people.overlay.file.users else DATABASE))
         and (query.q is None or query.q.casefold() in name.casefold())
-        and query.disabled in (None, people.user(name).disabled)
+        and (query.disabled is None or query.disabled == people.user(name).disabled)
     ]
-    page, cursor = request.page.of(names, lambda name: (name,))
-    return AdminAnswer([await _entry(request, people, name) for name in page], cursor)
+    page, cursor = request.page.of_ordered(names, lambda name: (name,))
+    entries, turn = [], LoopTurn()
+    for name in page:
+        entries.append(await _entry(request, people, name))
+        await turn.rest()
+    return AdminAnswer(entries, cursor)
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
@@ -143,7 +148,7 @@ async def _show(request: AdminRequest) -> AdminAnswer:
 
 
 async def _found(request: AdminRequest, name: str) -> dict[str, Any]:
-    people = await read_people(request)
+    people = await request.deps.people.read()
     if name not in people.overlay.settings.users and name not in people.user_rows:
         raise no_user(name)
     return await _entry(request, people, name)
@@ -152,7 +157,7 @@ async def _found(request: AdminRequest, name: str) -> dict[str, Any]:
 async def _add(request: AdminRequest) -> AdminAnswer:
     body: NewUser = request.body
     token = None if body.token is None else _first_token(body.token, request.now_ms)
-    people = await read_people(request)
+    people = await request.deps.people.read()
     if body.name not in people.user_rows:
         _check_open(
             people, body.name, body.model_dump(include={"group", "settings"}, exclude_none=True), request.now_ms
@@ -189,7 +194,7 @@ def _check_open(people: People, name: str, changes: Mapping[str, Any], now_ms: i
 async def _set(request: AdminRequest) -> AdminAnswer:
     body: UserChanges = request.body
     name, changes = request.path["name"], body.model_dump(exclude_unset=True)
-    people = await read_people(request)
+    people = await request.deps.people.read()
     is_configured = name in people.overlay.file.users
     if not is_configured and name not in people.user_rows:
         raise no_user(name)
@@ -202,7 +207,7 @@ async def _set(request: AdminRequest) -> AdminAnswer:
 async def _remove(request: AdminRequest) -> AdminAnswer:
     found, name = await _found(request, request.path["name"]), request.path["name"]
     if not found["in_database"]:
-        (await read_people(request)).refuse_decided(("users", name))
+        (await request.deps.people.read()).refuse_decided(("users", name))
     await request.change("users.remove", {"name": name})
     return AdminAnswer(found)
 

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from proxy.core.loop_turn import LoopTurn
 from proxy.pipeline.context import RequestContext
 from proxy.web.admin.page import LIMIT_MAX
 from proxy.web.admin.route import Operator
@@ -24,6 +25,7 @@ class AdminCalls:
     def __init__(self, deps: Deps, operator: Operator) -> None:
         self._deps = deps
         self._operator = operator
+        self._turn = LoopTurn()  # an answer from memory would let nobody else run, however many a page asks for
 
     async def get(self, path: str, query: Query | None = None) -> Any:
         """Return the "data" of an answer; of a list one page of it. None among the query's values is left out."""
@@ -71,6 +73,7 @@ class AdminCalls:
         context = RequestContext(downstream, services.ledger.ids.next(now_ms), services.clock, now_ms)
         await admin(context, self._deps, self._operator, method, target)
         answer: dict[str, Any] = orjson.loads(downstream.collected)
+        await self._turn.rest()
         return answer
 
 
