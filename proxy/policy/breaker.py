@@ -111,8 +111,15 @@ class Breaker:
                 self._cooldown_s = self._rules.cooldown_s
                 self._attempts.clear()
             self._failures_in_row = 0
-            self._attempts.add(now_s)
-        self._witnesses.served(user, now_s)
+            attempts = self._attempts  # as add() of it, which takes longer to call
+            if now_s >= attempts.until_s:
+                attempts.move(now_s)
+            attempts.newest[0] += 1
+        witnesses = self._witnesses
+        if user == witnesses.last_served:
+            witnesses.last_served_s = now_s  # as served() of them
+        else:
+            witnesses.served(user, now_s)
 
     def failed(self, now_s: float, pass_: int, cooldown_s: float | None = None, witness: Witness | None = None) -> None:
         """Record a failure; cooldown_s: the provider's Retry-After, respected up to cooldown_max_s.

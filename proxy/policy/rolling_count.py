@@ -10,27 +10,33 @@ class RollingCount:
     counted in the newest slice.
     """
 
-    __slots__ = ("_counts", "_newest", "_slice", "_slice_s", "_until_s", "all", "marked")
+    __slots__ = ("_counts", "_newest", "_slice_s", "newest", "until_s")
 
     def __init__(self, window_s: float) -> None:
         self._slice_s = window_s / _SLICES
         self._counts = [[0, 0] for _ in range(_SLICES)]
         self._newest = 0
-        self._slice = self._counts[0]  # the newest one, up to _until_s
-        self._until_s = self._slice_s
-        self.all = 0
-        self.marked = 0
+        # who counts one of each request adds to the newest slice itself, up to until_s: all of them, and those marked
+        self.newest = self._counts[0]
+        self.until_s = self._slice_s
+
+    @property
+    def all(self) -> int:
+        """Return how many were counted."""
+        return sum(count for count, _ in self._counts)
+
+    @property
+    def marked(self) -> int:
+        """Return how many of them were marked."""
+        return sum(count for _, count in self._counts)
 
     def add(self, now_s: float, marked: bool = False) -> None:
         """Count one; marked tells whether it is one of the second count too."""
-        if now_s >= self._until_s:
+        if now_s >= self.until_s:
             self.move(now_s)
-        counts = self._slice
-        counts[0] += 1
-        self.all += 1
+        self.newest[0] += 1
         if marked:
-            counts[1] += 1
-            self.marked += 1
+            self.newest[1] += 1
 
     def move(self, now_s: float) -> None:
         """Remove what is older than the window; `all` and `marked` are then right for now_s."""
@@ -40,14 +46,11 @@ class RollingCount:
             return
         for old in range(self._newest + 1, self._newest + 1 + min(passed, _SLICES)):
             counts = self._counts[old % _SLICES]
-            self.all -= counts[0]
-            self.marked -= counts[1]
             counts[0] = counts[1] = 0
         self._newest = newest
-        self._slice = self._counts[newest % _SLICES]
-        self._until_s = (newest + 1) * self._slice_s
+        self.newest = self._counts[newest % _SLICES]
+        self.until_s = (newest + 1) * self._slice_s
 
     def clear(self) -> None:
         for counts in self._counts:
             counts[0] = counts[1] = 0
-        self.all = self.marked = 0

@@ -23,21 +23,23 @@ class Witness(NamedTuple):
 class Witnesses:
     """Those of one breaker. Times are of a clock that never runs backwards, in seconds."""
 
-    __slots__ = ("_before", "_before_s", "_failed_s", "_served", "_served_s", "_unmet_s")
+    __slots__ = ("_before", "_before_s", "_failed_s", "_unmet_s", "last_served", "last_served_s")
 
     def __init__(self) -> None:
         self._failed_s: dict[Witness, float] = {}
         self._unmet_s: float | None = None  # the last failure for which no request can be blamed
-        self._served: str | None = None  # the last user who was served
-        self._served_s = 0.0
+        self.last_served: str | None = (
+            None  # the last user who was served, and when: for those who see it of each request
+        )
+        self.last_served_s = 0.0
         self._before: str | None = None  # the last one other than that
         self._before_s = 0.0
 
     def served(self, user: str, now_s: float) -> None:
-        if user != self._served:
-            self._before, self._before_s = self._served, self._served_s
-            self._served = user
-        self._served_s = now_s
+        if user != self.last_served:
+            self._before, self._before_s = self.last_served, self.last_served_s
+            self.last_served = user
+        self.last_served_s = now_s
 
     def failed(self, witness: Witness | None, now_s: float) -> bool:
         """Record a failure; False: this request has met it before. None: nothing was sent, so it affects everybody."""
@@ -62,7 +64,7 @@ class Witnesses:
         return len(self._failed_s) > 1 and not self._serves_another(user, now_s)
 
     def _serves_another(self, user: str, now_s: float) -> bool:
-        last = ((self._served, self._served_s), (self._before, self._before_s))
+        last = ((self.last_served, self.last_served_s), (self._before, self._before_s))
         return any(other not in (None, user) and now_s - at_s < HEARD_S for other, at_s in last)
 
     def _forget(self, now_s: float) -> None:

@@ -122,14 +122,21 @@ class Hops:
         if self._services.stops.active and self._is_halted(attempt):
             return False
         health = self.place.health
-        attempt.passes = health.enter(attempt.target.model, attempt.started_s)
+        whole = health.breaker
+        if whole.is_closed and not health.models:  # as enter() of it
+            attempt.passes = whole.pass_, 0
+        else:
+            attempt.passes = health.enter(attempt.target.model, attempt.started_s)
         if attempt.passes is None:
             attempt.result.dispatched = False
             told = no_target_error(self.route, self._services.health, self._context)
             attempt.fail(Failure("connect", kind="resting"), told)
             return False
         if self._tries == 1:
-            health.budget.tried(attempt.started_s)
+            tries = health.budget.tries  # as add() of it, which takes longer to call
+            if attempt.started_s >= tries.until_s:
+                tries.move(attempt.started_s)
+            tries.newest[0] += 1
         if health.line is not None:
             return None
         return not attempt.key.quotas or self._hold_key(attempt)
@@ -217,6 +224,10 @@ class Hops:
         health, attempt_result = self.place.health, attempt.result
         self._services.counters.attempts[attempt.provider.name, attempt_result.error or "ok"] += 1
         failure = attempt.failure
+        if failure is None and attempt_result.dispatched and not attempt_result.failed and not attempt_result.flags:
+            if not attempt.is_noted:
+                health.answered(attempt, passes, self._user)
+            return
         if failure is None and (attempt_result.failed or attempt_result.flags):
             failure = late_failure(attempt, self._services.clock.now_ms())
         if (attempt_result.flags and not _NO_VERDICT.isdisjoint(attempt_result.flags)) or not (
@@ -385,19 +396,23 @@ class Hops:
         else:
             self._tries, self._tried_keys = left.tries, (*left.tried_keys, place.key_index)
         now_s, route, reservation = self._context.clock.monotonic_s(), self.route, self._reservation
+        target, provider, count = place.target, place.provider, len(route.targets)
+        deadlines = provider.deadlines
+        if count > 1 or target.deadlines is not None or provider.model_deadlines or route.deadline_s is not None:
+            deadlines = self._deadlines(place, now_s)
         attempt = Attempt(  # in the order of the fields: by their names it would take longer
             len(self.attempts) + 1,
-            place.target,
-            place.provider,
+            target,
+            provider,
             place.key,
             now_s,
-            self._deadlines(place, now_s),
+            deadlines,
             AttemptResult(),
             reservation.streamed,
             route.endpoint.meter is not None,
             reservation.told_max_tokens,
             route.checks,
-            route.check_moves_on and place.at + 1 < len(route.targets),
+            route.check_moves_on and place.at + 1 < count,
         )
         if left is not None:  # what this request has learnt of the target
             attempt.form, attempt.change = left.attempt.form, left.attempt.change

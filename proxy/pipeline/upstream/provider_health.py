@@ -159,25 +159,28 @@ class ProviderHealth:
 
     def answered(self, attempt: Attempt, passes: Pass, user: str) -> None:
         """Record that an attempt gave content, and to whom."""
-        now_s, model = self._clock.monotonic_s(), attempt.target.model
+        now_s, model, whole = self._clock.monotonic_s(), attempt.target.model, self.breaker
         of_provider, of_model = passes
-        closed = self.breaker.is_closed
-        self.breaker.succeeded(now_s, of_provider, user)
+        closed = whole.is_closed
+        whole.succeeded(now_s, of_provider, user)
         if not closed:
-            self._tell_closed(self.breaker, None)
-        breaker = self.models.get(model) if of_model else None  # others may have taken its place meanwhile
-        if breaker is not None:
-            closed = breaker.is_closed
-            breaker.succeeded(now_s, of_model, user)
-            if not closed:
-                self._tell_closed(breaker, model)
+            self._tell_closed(whole, None)
+        if of_model:
+            self._model_answered(model, of_model, user, now_s)
         if not self.ring.is_free:
             self.ring.restore(attempt.key.name, model)
         first_byte_s = attempt.result.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
         recent = self._recent.get(model) or self.recent(model)
-        recent.witnesses.served(user, now_s)
-        recent.note(False, latency_ms)
+        recent.answered(latency_ms, user, now_s)
+
+    def _model_answered(self, model: str, of_model: int, user: str, now_s: float) -> None:
+        breaker = self.models.get(model)  # others may have taken its place meanwhile
+        if breaker is not None:
+            closed = breaker.is_closed
+            breaker.succeeded(now_s, of_model, user)
+            if not closed:
+                self._tell_closed(breaker, model)
 
     def failed(
         self,
