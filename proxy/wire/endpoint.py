@@ -15,7 +15,8 @@ from proxy.wire.body_checks import check_completion, check_count_tokens, check_e
 from proxy.wire.embeddings import read_embeddings
 from proxy.wire.messages import MessagesMeter, message_error_event, read_message_answer
 from proxy.wire.parameters import renamed, without_object
-from proxy.wire.parsed_answer import ParsedAnswer, read_answer
+from proxy.wire.parsed_answer import ParsedAnswer
+from proxy.wire.plain_answer import read_chat_answer
 from proxy.wire.redact import ErrorScreen
 from proxy.wire.responses import ResponsesMeter, read_response, response_error_event
 from proxy.wire.sse import error_event, openrouter_error_event
@@ -277,7 +278,7 @@ CHAT: Final = Endpoint(
     kind="chat",
     maximum=MAXIMUM["chat"],
     check=check_chat,
-    read=read_answer,
+    read=read_chat_answer,
     meter=StreamMeter,
     error_event=_chat_error_event,
     asks_usage=True,
@@ -289,7 +290,7 @@ COMPLETIONS: Final = Endpoint(
     kind="completions",
     maximum=MAXIMUM["completions"],
     check=check_completion,
-    read=read_answer,
+    read=read_chat_answer,
     meter=StreamMeter,
     error_event=_chat_error_event,
     asks_usage=True,

@@ -34,6 +34,7 @@ __all__ = [
     "ExtraCounts",
     "Usage",
     "UsageShape",
+    "is_plain_part",
     "later",
     "read_usage",
     "with_cost",
@@ -128,7 +129,7 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
                 and (cached_tokens := details.get(shape.cached_tokens)).__class__ is int
                 and not any(details.values())
             )
-            or _is_plain(details, shape.cached_tokens, input_tokens)
+            or is_plain_part(details, shape.cached_tokens, input_tokens)
         )
         and (
             output_details is None
@@ -137,7 +138,7 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
                 and (reasoning_tokens := output_details.get(shape.reasoning_tokens)).__class__ is int
                 and not any(output_details.values())
             )
-            or _is_plain(output_details, shape.reasoning_tokens, output_tokens)
+            or is_plain_part(output_details, shape.reasoning_tokens, output_tokens)
         )
     )
     if not is_plain:
@@ -175,7 +176,7 @@ def read_usage(message: Mapping[str, Any], raw: bytes, shape: UsageShape = CHAT)
     return _new_tuple(Usage, fields)  # what Usage(…) comes to, without the call between
 
 
-def _is_plain(details: Any, key: str | None, whole: int) -> bool:
+def is_plain_part(details: Any, key: str | None, whole: int) -> bool:
     """Return whether all parts of a whole are 0, except perhaps the one under a key."""
     if details.__class__ is not dict:
         return False

@@ -18,6 +18,18 @@ MUTATIONS: Final = (
         ("tests/wire/test_stream_meter.py::test_an_event_that_is_known_by_its_ends_is_read_as_any_other",),
     ),
     Mutation(
+        "own-key-in-a-plain-answer",
+        "What the provider behind bills an own key is no part of the cost, as the plain reader sees one amount alone.",
+        (Patch("_plain_usage", "if usage.is_byok: ...", "pass"),),
+        ("tests/wire/test_plain_answer.py::test_what_an_own_key_cost_is_a_part_of_it",),
+    ),
+    Mutation(
+        "plain-answer-with-an-error",
+        "An answer with an error in it is read as a plain one.",
+        (Patch("_Message", "error: None = None", "failure: None = None"),),
+        ("tests/wire/test_plain_answer.py::test_an_error_is_no_plain_answer",),
+    ),
+    Mutation(
         "first-usage-wins",
         "Usage of the first chunk, a preview, is booked.",
         (
