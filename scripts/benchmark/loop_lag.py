@@ -4,8 +4,8 @@
 
 Runs the proxy in this process on the ledger of FOLDER, which beside.py makes, and the JOBs of JOBS below, or all, in
 others. Meanwhile a thread here wakes every millisecond, as the event loop does for a request, and takes down how long
-it then waited for the interpreter, and where the other threads were. Where the system tells it (Linux), what it waited
-for a processor does not count, so that a busy machine does not matter much.
+it then waited for the interpreter, and where the other threads were. What it waited for a processor does not count
+where the system tells it (Linux), nor more than this process has computed meanwhile: so a busy machine matters little.
 
 Prints one JSON object by job: seconds, waits (how many of more than LONG_MS), lost_ms (all they came to), worst_ms, and
 places, the worst first: file, line and function of the other threads, waits, and the longest.
@@ -87,9 +87,10 @@ class Watch:
         own = threading.get_ident()
         queue = _run_queue()
         while not self._ended.is_set():
-            before_ms, due = queue(), time.perf_counter() + _TICK_S
+            before_ms, cpu_s, due = queue(), time.process_time(), time.perf_counter() + _TICK_S
             time.sleep(_TICK_S)
             late_ms = (time.perf_counter() - due) * 1000 - (queue() - before_ms)
+            late_ms = min(late_ms, (time.process_time() - cpu_s) * 1000)  # else who held it did not run either
             if late_ms > LONG_MS:
                 self._note(late_ms, own)
 
