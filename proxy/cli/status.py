@@ -18,6 +18,7 @@ from proxy.cli.stop_selector import effect_text
 _EVERY_S = 2.0
 _LABEL = 15
 _STOPPED = {"stop": "Stopped", "slow": "Slowed", "downgrade": "Downgraded"}
+_LOOKS_MAX = 10  # things to look at: --json, and the operator's API, have them all
 _CLEAR = "\x1b[H\x1b[2J"  # ECMA-48: the cursor home, then the whole screen
 
 
@@ -26,7 +27,7 @@ _CLEAR = "\x1b[H\x1b[2J"  # ECMA-48: the cursor home, then the whole screen
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch a line each time.")
 @config_option
 def status(*, watch: bool, as_json: bool, config_path: Path | None) -> None:
-    """Show providers, keys, spending, limits nearly spent, open requests, refusals, and the disk."""
+    """Show what needs a look, providers, keys, spending, limits nearly spent, open requests, refusals, and the disk."""
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
 
     settings = reading_settings(config_path)
@@ -34,7 +35,7 @@ def status(*, watch: bool, as_json: bool, config_path: Path | None) -> None:
     try:
         with admin_client(settings, "tollkeeper status") as api:
             while True:
-                found = api.get("/status")
+                found = {**api.get("/status"), "attention": list(api.pages("/attention"))}
                 if watch and found["started_at"] is None:
                     raise click.ClickException("No proxy runs, so there is nothing to watch.")
                 if as_json:
@@ -68,6 +69,11 @@ def _lines(found: dict[str, Any], zone: ZoneInfo) -> Iterator[str]:
     )
     yield from _field("Today", _spent(found["today"]))
     yield from _field("This month", _spent(found["this_month"]))
+    looks = found["attention"]
+    if looks:
+        more = f"… and {_count(len(looks) - _LOOKS_MAX, 'more thing')}: tollkeeper status --json"
+        shown = [*map(_look, looks[:_LOOKS_MAX]), *([more] if len(looks) > _LOOKS_MAX else [])]
+        yield from _section("Needs a look", shown, "")
     if found["alerts"]:
         alerts = [_alert(alert, zone) for alert in found["alerts"]]
         yield from _section("Alerts", alerts, "")
@@ -113,6 +119,13 @@ def _ledger(ledger: dict[str, Any]) -> str:
         f"{ledger['path']}, {_size(ledger['size_bytes'])}; disk {_size(ledger['disk_free_bytes'])} free"
         f" ({free_percent} %)"
     )
+
+
+def _look(entry: dict[str, Any]) -> str:
+    """Return one thing with what to do; this very command is no advice."""
+    action = entry["action"]
+    command = f" {action['command']}" if action["command"] not in (None, "tollkeeper status") else ""
+    return f"{entry['severity']}: {entry['text']} {action['text']}{command}"
 
 
 def _alert(alert: dict[str, Any], zone: ZoneInfo) -> str:

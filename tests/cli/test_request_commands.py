@@ -249,6 +249,9 @@ async def test_status_is_one_screen(day: Day) -> None:
         "       1  401 invalid_api_key\n"
         "       1  402 insufficient_quota\n"
     )
+    looks = " ".join(text.partition("\nNeeds a look\n")[2].partition("\n\n")[0].split())
+    assert "warning: 2 of 2 requests per day is used or set aside by user anna: 100 %. It resets at" in looks
+    assert looks.endswith("See what it went to, or raise the limit. tollkeeper limits list --user anna")
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -364,6 +367,9 @@ async def test_status_tells_trouble_first_hand(day: Day, monkeypatch: pytest.Mon
             | {"effect": "stop", "preset": None, "a_minute": None}
         ],
     }
+    (spent,) = [one for one in found["attention"] if one["kind"] == "limit_spent"]
+    disk = {"severity": "critical", "text": "90 MB are left.", "action": {"text": "Free some.", "command": None}}
+    found["attention"] = [disk, *([spent] * 11)]
     plain = found["providers"]["plain"]
     plain["breaker"] |= {"state": "open", "failures_in_row": 5, "retry_in_s": 3.5}
     plain["models"] = {"gpt-4o-mini": {"state": "open"}}
@@ -376,6 +382,8 @@ async def test_status_tells_trouble_first_hand(day: Day, monkeypatch: pytest.Mon
         "Clock          the clock stepped back",
         "Job            retention does not run: it has ended by itself",
         "Stopped        user bo, by root until 2026-11-29 18:00: a leak",
+        "  critical: 90 MB are left. Free some.",
+        "  … and 2 more things: tollkeeper status --json",
         "  budgets: user:anna, since 11-29 18:00",
     ):
         assert line in text.splitlines()
