@@ -20,10 +20,10 @@ def relay_of(context: RequestContext, attempt: Attempt, finish: Finish) -> Relay
     """Return what passes an answer on that has not been read."""
     answer = attempt.answer
     assert answer is not None
-    kind: type[Relay] = StreamRelay
-    if not is_stream(attempt, answer):
-        kind, context.waits_since_s = WholeRelay, 0.0
-    return kind(context, attempt, answer, finish)
+    if answer.header("content-type") != "application/json" and is_stream(attempt, answer):  # as it nearly always is
+        return StreamRelay(context, attempt, answer, finish)
+    context.waits_since_s = 0.0
+    return WholeRelay(context, attempt, answer, finish)
 
 
 async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish) -> Relay | None:

@@ -10,8 +10,9 @@ from proxy.providers.transport.inflate import ENCODINGS
 def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str]:
     """Return the headers for the answer of an attempt, or for the error that the provider gave in its place."""
     answer, target = attempt.answer, attempt.target
-    source, headers = _source(context, target), dict[str, str]()
-    if answer is not None:
+    if answer is None:
+        headers = {}
+    else:
         headers = answer.passed(attempt.key.quoted)
         encoding = answer.header("content-encoding")
         if encoding and encoding.strip().lower() not in ENCODINGS:  # those the transport has undone
@@ -20,7 +21,11 @@ def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str
         headers.update(context.told())
     if attempt.told_max_tokens is not None:
         headers["x-tollkeeper-max-tokens"] = str(attempt.told_max_tokens)
-    headers.update(source)
+    headers["x-request-id"] = context.request_id
+    headers["x-tollkeeper-model"] = target.model
+    headers["x-tollkeeper-provider"] = target.provider
+    if context.endpoint.errors == "anthropic":
+        headers["request-id"] = context.request_id  # where Anthropic's SDKs look for it
     headers["x-tollkeeper-attempts"] = str(attempt.n)
     if target.static is not None:
         headers["x-tollkeeper-static"] = "1"
@@ -29,16 +34,11 @@ def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str
 
 def free_headers(context: RequestContext, answer: UpstreamResponse, target: Target, quoted: str) -> dict[str, str]:
     """Return the headers for an answer that costs nothing. quoted: the key as an answer could quote it."""
-    return {**answer.passed(quoted), **_source(context, target)}
-
-
-def _source(context: RequestContext, target: Target) -> dict[str, str]:
-    """Return which request this was and who answered."""
     source = {
         "x-request-id": context.request_id,
         "x-tollkeeper-model": target.model,
         "x-tollkeeper-provider": target.provider,
     }
     if context.endpoint.errors == "anthropic":
-        source["request-id"] = context.request_id  # where Anthropic's SDKs look for it
-    return source
+        source["request-id"] = context.request_id
+    return {**answer.passed(quoted), **source}

@@ -29,7 +29,9 @@ class WholeRelay(Relay):
 
     async def run(self) -> Reply:
         context = self.context
-        context.when_gone(self._gone)
+        context.on_gone = self._gone  # as when_gone() does
+        if context.gone or context.stopped is not None:
+            self._gone()
         try:
             body = self.answer.whole()  # usually all of a short answer came with its head
             body = await self.read() if body is None else self.complete(body)
@@ -97,21 +99,23 @@ class WholeRelay(Relay):
     def complete(self, body: bytes) -> bytes:
         """Record that the body is complete; raises TransportError if it is not after all."""
         self.attempt_result.first_byte_s = self.context.clock.monotonic_s()
+        attempt = self.attempt
         told = self.told = self.context.endpoint.read(body)
-        translator = self.attempt.translator
+        translator = attempt.translator
         if translator is not None and translator.usage is not None and told is not None:
             told = self.told = told._replace(usage=translator.usage)
-        if (told is None or told.error_seen) and self.attempt.key.quoted_bytes in body:
-            body = redacted(body, self.attempt.key.quoted_bytes)
+        if (told is None or told.error_seen) and attempt.key.quoted_bytes in body:
+            body = redacted(body, attempt.key.quoted_bytes)
         if told is not None:
-            output_tokens = None if told.usage is None else told.usage.output_tokens
+            _, _, _, _, usage, error_seen, _, _, has_choices = told  # by its names it would take several times as long
+            output_tokens = None if usage is None else usage[1]
             if (
                 not output_tokens
                 or len(body) > output_tokens * CHARS_A_TOKEN + _FRAME_BYTES
-                or self.attempt.provider.dialect.cost_paths
+                or attempt.provider.dialect.cost_paths
             ):
                 self._look_twice(told, body)
-            if told.error_seen or not told.has_choices:
+            if error_seen or not has_choices:
                 self._look_for_error(told, body)
         if self.told is None and is_cut_off(body):  # what can be read is whole
             raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
@@ -172,8 +176,8 @@ class WholeRelay(Relay):
         attempt_result.served_by = served_by or attempt_result.served_by
         attempt_result.generation_id = attempt_result.generation_id or generation_id
         attempt_result.content_seen = has
-        attempt_result.failed |= failed
-        if attempt_result.failed:
+        if failed or attempt_result.failed:
+            attempt_result.failed = True
             attempt_result.error, attempt_result.error_code = "upstream_error", code
         return told
 

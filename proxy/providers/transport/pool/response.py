@@ -88,9 +88,11 @@ class PooledResponse:
 
     def whole(self) -> bytes | None:
         """Return the body if all of it is here in one piece without leading padding; None: use read()."""
-        if not self.complete or len(self.pieces) != 1 or self._inflater is not None or self.pieces[0][:1].isspace():
+        pieces = self.pieces
+        if not self.complete or len(pieces) != 1 or self._inflater is not None or pieces[0][:1].isspace():
             return None
-        return self._taken()
+        self.pieces = []
+        return pieces[0]
 
     def read(self) -> Coroutine[Any, Any, bytes]:
         """Return the next piece, b"" at the end; without a coroutine between the reader and an answer as it came."""
