@@ -52,9 +52,10 @@ class AnswerText:
                 self._chars += len(text)
 
 
-def text_of_event(message: dict[str, Any]) -> str:
-    """Return the text that one event says; empty for thoughts, calls of tools and all else."""
-    return _text(message)
+def text_of_choices(choices: list[dict[str, Any]]) -> str:
+    """Return the text that one event of a chat says; empty for thoughts, calls of tools and all else."""
+    found = _of_choice(_first_of(choices))
+    return found if isinstance(found, str) else ""
 
 
 def _text(message: dict[str, Any]) -> str:
@@ -74,7 +75,11 @@ def _of_choice(choice: dict[str, Any]) -> Any:
 
 
 def _first(message: dict[str, Any]) -> dict[str, Any]:
-    return next((choice for choice in choices_of(message) if choice.get("index") in (0, None)), {})
+    return _first_of(choices_of(message))
+
+
+def _first_of(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return next((choice for choice in choices if choice.get("index") in (0, None)), {})
 
 
 def _calls(message: dict[str, Any]) -> bool:

@@ -51,10 +51,10 @@ class ErrorScreen:
     A key that a provider quotes could come in two pieces, and the first must not be gone when the second shows it.
     """
 
-    __slots__ = ("_gone", "_held", "_secret")
+    __slots__ = ("_gone", "_held", "secret")
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        self.secret = secret
         self._held = b""
         self._gone = b""  # the last bytes that went out, if they were of an event that had not ended
 
@@ -62,7 +62,7 @@ class ErrorScreen:
         """Return what may go out of given; begun is the event that has not ended, chunk_bytes how much came last."""
         # the word itself may have come in pieces
         tells = bool(begun) and begun.find(_ERROR, max(0, len(begun) - chunk_bytes - len(_ERROR))) >= 0
-        if tells or self._held or self._secret in given:
+        if tells or self._held or self.secret in given:
             given = self._screened(given, begun, tells=tells)
         if given:
             self._gone = given[-len(_ERROR) :] if begun else b""
@@ -74,7 +74,7 @@ class ErrorScreen:
         given = self._held + given
         at = len(given) - min(len(begun), len(given))
         ended, rest = given[:at], given[at:]
-        ended = redacted_errors(ended, self._secret, suspect=suspect or self._named_in_pieces(ended))
+        ended = redacted_errors(ended, self.secret, suspect=suspect or self._named_in_pieces(ended))
         if tells and len(begun) <= _HELD_MAX_BYTES:
             self._held = rest
             return ended
@@ -93,13 +93,13 @@ class ErrorScreen:
 
     def last(self, events: bytes) -> bytes:
         """Return the end of the stream, which is kept from going out, without the secret."""
-        return redacted_errors(events, self._secret, suspect=self._named_in_pieces(events))
+        return redacted_errors(events, self.secret, suspect=self._named_in_pieces(events))
 
     def without_secret(self, events: bytes) -> bytes:
         """Return events that are whole, those that tell an error without the secret."""
-        return redacted_errors(events, self._secret)
+        return redacted_errors(events, self.secret)
 
     def finish(self) -> bytes:
         """Return what is held, at the end of all."""
         held, self._held = self._held, b""
-        return redacted_errors(held, self._secret, suspect=True)
+        return redacted_errors(held, self.secret, suspect=True)

@@ -22,7 +22,8 @@ _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _EVENT_END_SUFFIXES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _COMMENT_LINES: Final = re.compile(rb"(?::[^\r\n]*(?:\r\n|\n|\r(?=[^\n])))+")
 _DATA_LINE: Final = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)?data: ?([^\r\n]*)")
-_DONE_LINE: Final = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)?data: ?\[DONE\]")
+_DONE: Final = b"[DONE]"
+_BEFORE_DONE: Final = frozenset(mark + field for mark in (b"", b"\xef\xbb\xbf") for field in (b"data:", b"data: "))
 _DONE_LINE_BYTES: Final = 16  # one more than all of that line up to the last bracket, a byte order mark included
 
 
@@ -141,8 +142,14 @@ def data_spans(event: bytes) -> list[tuple[int, int]]:
 
 def find_done(window: bytes) -> int:
     """Return where the line ``data: [DONE]`` begins, or -1; window begins with a line, or with begun_line of one."""
-    match = _DONE_LINE.search(window)
-    return -1 if match is None else match.start()
+    at = window.find(_DONE)
+    while at >= 0:
+        start = max(0, at - _DONE_LINE_BYTES)
+        begin = 1 + max(window.rfind(b"\n", start, at), window.rfind(b"\r", start, at))
+        if (begin or not start) and window[begin:at] in _BEFORE_DONE:
+            return begin
+        at = window.find(_DONE, at + 1)
+    return -1
 
 
 def begun_line(window: bytes) -> bytes:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from proxy.wire.answer_text import EVENT_BYTES, text_of_event
+from proxy.wire.answer_text import EVENT_BYTES, text_of_choices
 from proxy.wire.error import error_of_event, error_of_message
+from proxy.wire.framed_meter import FramedMeter
 from proxy.wire.parsed_answer import choices_of, error_code, error_type, read_message, says_nothing, text_of
 from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
-from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, holds_text_alone, least_streamed_tokens
+from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, least_streamed_tokens
 from proxy.wire.token_classes import AMBIGUOUS, choice_of_usage
 from proxy.wire.usage import Usage, later, read_usage, with_cost, with_doubt
 from proxy.wire.usage_filter import without_usage
@@ -16,12 +17,8 @@ from proxy.wire.usage_filter import without_usage
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Room for a picture in one event; what is larger passes unread."""
 
-_SHAPES_MAX: Final = 4  # a provider whose events differ in more than their text is not asked again and again
-_CONTENT: Final = b'"content":"'
-_COLON: Final = ord(":")
 
-
-class StreamMeter:
+class StreamMeter(FramedMeter):
     """Feed it every chunk of the upstream's body; send the client what feed gives back.
 
     From the line ``data: [DONE]`` on nothing is given back but kept in ``held``, to be sent when the
@@ -52,27 +49,19 @@ class StreamMeter:
     """
 
     __slots__ = (
-        "_before",
-        "_behind",
-        "_between",
-        "_colons",
         "_cut_cr",
         "_events",
         "_held",
         "_hide_usage",
         "_holds",
-        "_is_plain",
+        "_is_between",
         "_is_told",
         "_line",
-        "_max_event_bytes",
-        "_nothing_begun",
         "_of_choices",
         "_read_done",
-        "_shapes_left",
         "_speaking",
         "content_seen",
         "cost_paths",
-        "data_lines",
         "done",
         "error",
         "error_code",
@@ -87,7 +76,6 @@ class StreamMeter:
         "provider",
         "says_nothing",
         "screen",
-        "told_bytes",
         "usage",
         "usage_grows",
         "usage_is_last",
@@ -95,8 +83,8 @@ class StreamMeter:
     )
 
     def __init__(self, hide_usage: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        super().__init__(max_event_bytes)
         self._hide_usage = hide_usage
-        self._max_event_bytes = max_event_bytes
         self._events = EventSplitter(max_event_bytes)
         self._line = b""  # the start of the line within which the bytes given back ended
         self._held = bytearray()
@@ -106,13 +94,7 @@ class StreamMeter:
         self._speaking: set[int] = set()  # choices with content that have not said why they ended
         self._of_choices: dict[int, Usage] = {}  # what choices told of themselves, where they do
         self._cut_cr = False  # the event that came last was left out up to a CR, of which the LF may follow
-        self._nothing_begun = False  # content was seen, and the last chunk ended with an event
-        # what stands around the text of an event that says nothing else; b"": none is known
-        self._before = self._behind = b""
-        self._between = b""  # of two such events
-        self._colons = 0  # of one
-        self._is_plain = False  # it holds no picture, sound or source
-        self._shapes_left = _SHAPES_MAX  # how often it may still be read
+        self._is_between = True  # the last chunk ended with an event, or none has come
         self.generation_id: str | None = None
         self.model: str | None = None
         self.provider: str | None = None
@@ -132,8 +114,6 @@ class StreamMeter:
         self.done = False
         self.goes_on = False
         self.oversized = False
-        self.data_lines = 0
-        self.told_bytes = 0  # of events that may hold text
         self.frame_bytes = 0  # bytes of the first event with content, without its text
 
     @property
@@ -156,81 +136,35 @@ class StreamMeter:
         held, self._held, self._holds = self.held, bytearray(), False
         return held
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Read the next bytes from upstream and return those that may go to the client now."""
-        before, behind = self._before, self._behind
-        if (
-            before
-            and self._nothing_begun
-            and chunk[: len(before)] == before
-            and chunk[-len(behind) :] == behind
-            and len(before) + len(behind) <= len(chunk) <= self._max_event_bytes
-        ):
-            is_one = len(chunk) <= LARGE_BYTES and _COLON not in chunk[len(before) : -len(behind)]
-            events = 1 if is_one else self._known_events(chunk)
-            if events:
-                self.data_lines += events
-                self.told_bytes += len(chunk)
-                return chunk
-        # find costs half as much as `in`; nearly every chunk of a stream takes this path.
-        if (
-            self._nothing_begun
-            and chunk[-2:] == b"\n\n"
-            and chunk.find(b'"usage"') < 0
-            and chunk.find(b'"error"') < 0
-            and chunk.find(b"[DONE]") < 0
-            and chunk.count(b'"finish_reason"') == chunk.count(b'"finish_reason":null')
-            and len(chunk) <= self._max_event_bytes
-        ):
-            lines = chunk.count(b"data:")
-            self.data_lines += lines
-            if len(chunk) > LARGE_BYTES:
-                self.told_bytes += bytes_of_text(chunk)
-            elif lines:
-                self.told_bytes += len(chunk)
-            if self._shapes_left:
-                self._note_shape(chunk[: chunk.find(b"\n\n") + 2])
-            return chunk
-        given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
-        if self.screen is not None:
-            gone = NOTHING if self._hide_usage or self._holds else self._events.begun
-            given = self.screen.pass_on(given, gone, len(chunk))
+    def _feed_closely(self, chunk: bytes) -> bytes:
+        screen = self.screen
+        if self._is_between and chunk[-2:] == b"\n\n" and not self._hide_usage:
+            given = self._until_done(chunk) if not self.done else self._give(chunk)
+            self._read(chunk)
+            if screen is not None and chunk.find(screen.secret) >= 0:  # all events are whole: else nothing is screened
+                given = screen.pass_on(given, NOTHING, len(chunk))
+        else:
+            given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
+            if screen is not None:
+                gone = NOTHING if self._hide_usage or self._holds else self._events.begun
+                given = screen.pass_on(given, gone, len(chunk))
+            self._is_between = self._events.is_between_events and not self._line
         self._nothing_begun = (
-            self.content_seen
+            self._is_between
+            and self.content_seen
             and not self.usage_is_whole
             and not self.done
-            and not self._line
             and self.finish_reason is None
-            and self._events.is_between_events
         )
+        self._last_event = chunk  # the next may differ from it in its text alone
         return given
-
-    def _note_shape(self, event: bytes) -> None:
-        """Keep what stands around the text of a silent event: the next ones mostly differ in the text alone.
-
-        An event with the same ends is as silent, whatever stands between them without a colon: neither a field nor a
-        line of data can begin there, even where it ends the string or the event that it stands in.
-        """
-        self._shapes_left -= 1
-        at = event.find(_CONTENT)
-        if at >= 0 and event.count(b"data:") == 1:
-            at += len(_CONTENT)
-            self._before, self._behind = event[:at], event[event.find(b'"', at) :]
-            self._between = self._behind + self._before
-            self._colons = self._between.count(b":")
-            self._is_plain = holds_text_alone(event)
-
-    def _known_events(self, chunk: bytes) -> int:
-        """Return of how many events a chunk with the ends of the known one is, if all are as silent; else 0."""
-        if len(chunk) > LARGE_BYTES and not self._is_plain:  # a large one is looked at closely
-            return 0
-        events = chunk.count(self._between) + 1
-        return events if chunk.count(b":") == events * self._colons else 0  # no text has any
 
     def finish(self) -> bytes:
         """Read a last event that no empty line ended, at the end of the body; return what hiding kept back."""
-        begun = self._events.finish()
         self._nothing_begun = False
+        if self._is_between and not self._hide_usage:
+            return b""
+        begun = self._events.finish()
         if self._hide_usage:
             rest = self._hide(begun)
             return rest if self.screen is None else self.screen.without_secret(rest)
@@ -247,9 +181,9 @@ class StreamMeter:
         return given
 
     def _until_done(self, chunk: bytes) -> bytes:
-        window = self._line + chunk
-        at = find_done(window) if b"[DONE]" in window else -1
-        self._line = begun_line(window)
+        window = self._line + chunk if self._line else chunk
+        at = find_done(window) if window.find(b"[DONE]") >= 0 else -1
+        self._line = b"" if window[-1:] == b"\n" else begun_line(window)
         if at < 0:
             return chunk
         self.done = self._holds = True
@@ -313,13 +247,24 @@ class StreamMeter:
         if self._is_silent(events):
             self._size_up(events)
             return
-        for event in split_events(events):
+        is_one = events.find(b"\n\n") == len(events) - 2 and events.find(b"\r") < 0
+        at, had_content = 0, self.content_seen
+        for event in (events,) if is_one else list(split_events(events)):
             self._size_up(event)
             self._read_one(event)
+            at += len(event)
+            if self.content_seen is not had_content and self._is_silent(events[at:]):  # all behind the first content
+                self._size_up(events[at:])
+                return
+            had_content = self.content_seen
 
     def _size_up(self, events: bytes) -> None:
-        self.data_lines += events.count(b"data:")
-        self.told_bytes += bytes_of_text(events)
+        lines = events.count(b"data:")
+        self.data_lines += lines
+        if len(events) > LARGE_BYTES:
+            self.told_bytes += bytes_of_text(events)
+        elif lines:
+            self.told_bytes += len(events)
 
     def _count_oversized(self, ended: bytes, begun: bytes) -> None:
         """Count the parts of an event that passes unread: as its begin is, so is the rest."""
@@ -329,6 +274,18 @@ class StreamMeter:
             self._is_told = bytes_of_text(begun) > 0
             self.told_bytes += len(begun) if self._is_told else 0
 
+    def _passes(self, events: bytes) -> bool:
+        # find costs half as much as `in`; nearly every read of a stream comes here, or is known
+        return (
+            events.find(b"[DONE]") < 0
+            and (
+                events.find(b'"usage"') < 0
+                or (not self._hide_usage and events.count(b'"usage"') == events.count(b'"usage":null'))
+            )
+            and (events.find(b'"error"') < 0 or events.count(b'"error"') == events.count(b'"error":null'))
+            and events.count(b'"finish_reason"') == events.count(b'"finish_reason":null')
+        )
+
     def _is_silent(self, events: bytes) -> bool:
         """Return whether complete events certainly hold nothing that still matters, by scans alone."""
         return (
@@ -337,8 +294,8 @@ class StreamMeter:
             and self.finish_reason is None  # little follows from here on, though another choice may
             and not self.usage_is_whole  # what follows a usage may cost more than it says
             and len(events) <= self._max_event_bytes
-            and events.count(b'"usage"') == events.count(b'"usage":null')
-            and events.count(b'"error"') == events.count(b'"error":null')
+            and (events.find(b'"usage"') < 0 or events.count(b'"usage"') == events.count(b'"usage":null'))
+            and (events.find(b'"error"') < 0 or events.count(b'"error"') == events.count(b'"error":null'))
             and events.count(b'"finish_reason"') == events.count(b'"finish_reason":null')
         )
 
@@ -350,55 +307,70 @@ class StreamMeter:
             return
         if self._is_silent(event):
             return
-        if self.screen is not None:
+        if self.screen is not None and event.find(self.screen.secret) >= 0:
             event = self.screen.without_secret(event)  # its words may be quoted
-        if self.done and not self._read_done and b"[DONE]" in event and find_done(event) >= 0:
+        if self.done and not self._read_done and event.find(b"[DONE]") >= 0 and find_done(event) >= 0:
             self._read_done = True
-        spans = data_spans(event)
-        if spans:
+        if event[:6] == b"data: " and event.find(b"\n") == len(event) - 2 and event.find(b"\r") < 0:
+            data = event[6:-2]  # as data_spans() has it, for the one line that nearly every event is
+        elif spans := data_spans(event):
             data = b"\n".join([event[slice(*span)] for span in spans])
         elif event.lstrip().startswith((b"{", b"[")):
             data = event  # plain JSON where a stream was asked for
         else:
             return
-        message = read_message(data)
-        if message is not None:
-            self._note(message, data)
-        elif not data.startswith(b"[DONE]"):
-            self.says_nothing = False
-        if not self.error_seen and not self.content_seen and b"error" in event:
+        if data[:6] != b"[DONE]":
+            message = read_message(data)
+            if message is None:
+                self.says_nothing = False
+            else:
+                self._note(message, data)
+        if not self.error_seen and not self.content_seen and event.find(b"error") >= 0:
             self._note_error(error_of_event(event, data))
 
     def _note(self, message: dict[str, Any], data: bytes) -> None:
-        self.generation_id = self.generation_id or text_of(message, "id")
-        self.model = text_of(message, "model") or self.model
-        self.provider = text_of(message, "provider") or self.provider
-        for choice in choices_of(message):
+        id_, model, provider = message.get("id"), message.get("model"), message.get("provider")
+        # as text_of(), which is in another file and takes longer to call
+        self.generation_id = self.generation_id or (id_ if id_.__class__ is str and id_ else None)
+        self.model = model if model.__class__ is str and model else self.model
+        self.provider = provider if provider.__class__ is str and provider else self.provider
+        choices = choices_of(message)
+        speaks = fails = ends = False
+        for choice in choices:
             if _says_something(choice):
+                speaks = True
                 if not self.content_seen:
                     self.content_seen = True
-                    self.frame_bytes = len(data) + EVENT_BYTES - len(text_of_event(message))
+                    self.frame_bytes = len(data) + EVENT_BYTES - len(text_of_choices(choices))
                 self.goes_on = self._read_done
                 self._speaking.add(_index(choice))
-            finish_reason = text_of(choice, "finish_reason")
-            if finish_reason is not None:
+            finish_reason = choice.get("finish_reason")
+            if finish_reason.__class__ is str and finish_reason:
+                ends = True
                 self.finish_reason = finish_reason
                 self._speaking.discard(_index(choice))
-        self.says_nothing = self.says_nothing and (says_nothing(message) or _only_begins(message))
-        self._note_error(error_of_message(message))
+            fails = fails or bool(choice.get("error"))
+        if speaks:
+            self.says_nothing = False
+        elif self.says_nothing:
+            self.says_nothing = says_nothing(message) or _only_begins(message)
+        if fails or not choices or message.get("error"):
+            self._note_error(error_of_message(message))
         usage = read_usage(message, data)
         if self.cost_paths:
             usage = with_cost(usage, message, data, self.cost_paths)
         if usage is not None:
-            index = choice_of_usage(message)
+            index = None if message.get("usage").__class__ is dict else choice_of_usage(message)
             if index is not None:
                 usage = self._with_other_choices(index, usage)
             self.usage_grows = self.usage is not None or (self.finish_reason is None and not self.error_seen)
             self.usage = usage if self.usage is None else later(self.usage, usage)
             self.usage_is_whole = True
-            self.usage_is_last = self.error_seen or self._ends(choices_of(message))
+            # nothing can follow a message without choices, nor one that ends; with n > 1 another choice may go on
+            is_end = not choices or ends or (self.finish_reason is not None and not speaks)
+            self.usage_is_last = self.error_seen or is_end
         elif self.usage_is_whole:
-            if any(_says_something(choice) for choice in choices_of(message)):
+            if speaks:
                 self.usage_is_whole = self.usage_is_last = False
             elif self.finish_reason is not None and not self.error_seen:
                 self.usage_is_last = True
@@ -423,12 +395,6 @@ class StreamMeter:
             self.error = error
             self.error_code = error_code(error) or self.error_code
             self.error_type = error_type(error) or self.error_type
-
-    def _ends(self, choices: list[dict[str, Any]]) -> bool:
-        """Return whether nothing can follow a message with these choices; with n > 1 another choice may go on."""
-        if not choices or any(text_of(choice, "finish_reason") for choice in choices):
-            return True
-        return self.finish_reason is not None and not any(_says_something(choice) for choice in choices)
 
 
 def _index(choice: dict[str, Any]) -> int:

@@ -57,14 +57,24 @@ def least_streamed_tokens(told_bytes: int, lines: int, frame_bytes: int) -> int:
 def bytes_of_text(events: bytes) -> int:
     """Return how many bytes of events count as text and its frames: none of comments, pictures, sounds and sources.
 
-    Events of a few bytes are not parsed.
+    Events of a few bytes are not parsed, be there one or many.
     """
-    is_text = holds_text_alone(events) if len(events) > LARGE_BYTES else events.find(b"data:") >= 0
+    is_text = events.find(b"data:") >= 0 if _are_small(events) else _holds_text_alone(events)
     return len(events) if is_text else 0
 
 
-def holds_text_alone(events: bytes) -> bool:
-    """Return whether events hold text, and no pictures, sounds and sources beside it."""
+def _are_small(events: bytes) -> bool:
+    """Return whether certainly none of them has more than LARGE_BYTES: one ends in each half of that."""
+    size_bytes, step_bytes = len(events), LARGE_BYTES // 2
+    if size_bytes <= LARGE_BYTES:
+        return True
+    for start in range(0, size_bytes, step_bytes):
+        if events.find(b"\n\n", start, start + step_bytes) < 0:
+            return size_bytes - start < step_bytes and events[-2:] == b"\n\n"
+    return True
+
+
+def _holds_text_alone(events: bytes) -> bool:
     return _TEXTS.search(events) is not None and not any(events.find(name) >= 0 for name in _OTHERS)
 
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from proxy.wire.error import error_of_event, error_of_message
+from proxy.wire.framed_meter import FramedMeter
 from proxy.wire.parsed_answer import error_code, error_type, read_message, says_nothing, text_of
 from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.sse import EventSplitter, data_spans, split_events
 from proxy.wire.stream_meter import MAX_EVENT_BYTES
-from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, least_streamed_tokens
+from proxy.wire.text_size import bytes_of_text, least_streamed_tokens
 from proxy.wire.usage import Usage, later, with_cost
 
 
-class TypedMeter:
+class TypedMeter(FramedMeter):
     """Feed it every chunk of the upstream's body; send the client what feed gives back. As StreamMeter in all else.
 
     From the event on that ends the stream nothing is given back but kept in ``held``, to be sent when the settlement
@@ -26,11 +27,8 @@ class TypedMeter:
         "_held",
         "_holds",
         "_is_told",
-        "_max_event_bytes",
-        "_nothing_begun",
         "content_seen",
         "cost_paths",
-        "data_lines",
         "done",
         "error",
         "error_code",
@@ -45,7 +43,6 @@ class TypedMeter:
         "provider",
         "says_nothing",
         "screen",
-        "told_bytes",
         "usage",
         "usage_grows",
         "usage_is_last",
@@ -56,12 +53,11 @@ class TypedMeter:
     """What stands in each event that is of interest once content was seen."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._max_event_bytes = max_event_bytes
+        super().__init__(max_event_bytes)
         self._events = EventSplitter(max_event_bytes)
         self._held = bytearray()
         self._holds = False  # what comes is kept in _held
         self._is_told = False  # the event that passes unread holds text
-        self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self.generation_id: str | None = None
         self.model: str | None = None
         self.provider: str | None = None
@@ -81,8 +77,6 @@ class TypedMeter:
         self.done = False
         self.goes_on = False
         self.oversized = False
-        self.data_lines = 0
-        self.told_bytes = 0  # of events that may hold text
         self.frame_bytes = 0  # bytes of the first event with content, without its text
 
     @property
@@ -105,16 +99,7 @@ class TypedMeter:
         held, self._held, self._holds = self.held, bytearray(), False
         return held
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Read the next bytes from upstream and return those that may go to the client now."""
-        if self._nothing_begun and chunk[-2:] == b"\n\n" and self._is_silent(chunk):
-            lines = chunk.count(b"data:")
-            self.data_lines += lines
-            if len(chunk) > LARGE_BYTES:
-                self.told_bytes += bytes_of_text(chunk)
-            elif lines:
-                self.told_bytes += len(chunk)
-            return chunk
+    def _feed_closely(self, chunk: bytes) -> bytes:
         was_done = self.done
         begun_bytes = self._events.begun_bytes
         ended, events, begun = self._events.feed(chunk)
@@ -125,6 +110,7 @@ class TypedMeter:
         self._nothing_begun = (
             self.content_seen and not self.usage_is_whole and not self.done and self._events.is_between_events
         )
+        self._last_event = chunk  # the next may differ from it in its text alone
         if not self.done or (was_done and not self._holds):
             return chunk if self.screen is None else self.screen.pass_on(chunk, self._events.begun, len(chunk))
         if was_done:
@@ -255,9 +241,13 @@ class TypedMeter:
             and not self.done
             and not self.usage_is_whole
             and len(events) <= self._max_event_bytes
-            and b"[DONE]" not in events
-            and not any(word in events for word in self.telling)
+            and self._passes(events)
         )
+
+    def _passes(self, events: bytes) -> bool:
+        if events.find(b"[DONE]") >= 0:
+            return False
+        return all(events.find(word) < 0 for word in self.telling)
 
     def _hold(self, part: bytes) -> None:
         room = self._max_event_bytes - len(self._held)

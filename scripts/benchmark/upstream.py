@@ -103,7 +103,7 @@ class Stream:
         self._transport = transport
         self._counts = counts
         self._left = events
-        self._interval_s = interval_s
+        self._interval_s = interval_s * min(together, 4)  # what reads it may be slow, and shall not read two at once
         self._together = together
         generation_id = counts.next_id()
         body = b'data: {"id":"' + generation_id + _EVENT_BEFORE_NS.encode()
@@ -113,7 +113,7 @@ class Stream:
         end += b'"finish_reason":"stop"}],"usage":' + _USAGE.encode() + b"}\n\ndata: [DONE]\n\n"
         self._end = _chunk(end) + b"0\r\n\r\n"
         transport.write(_STREAM_HEAD + generation_id + b"\r\n\r\n" + _chunk(b": OPENROUTER PROCESSING\n\n"))
-        self._due = self._loop.time() + interval_s
+        self._due = self._loop.time() + self._interval_s
         self._timer = self._loop.call_at(self._due, self._send)
 
     def _send(self) -> None:

@@ -14,7 +14,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-text-that-ends-its-event",
         "An event is known by its ends, whatever stands between them: a usage, an error, or the end of the stream.",
-        (Patch("StreamMeter.feed", "_COLON not in chunk[len(before):-len(behind)]", "True"),),
+        (Patch("FramedMeter.feed", "_COLON not in chunk[at:end]", "True"),),
         ("tests/wire/test_stream_meter.py::test_an_event_that_is_known_by_its_ends_is_read_as_any_other",),
     ),
     Mutation(
@@ -42,7 +42,7 @@ MUTATIONS: Final = (
     Mutation(
         "usage-from-the-last-chunk-only",
         "Usage is looked for in the chunk that ends the answer, and missed where it stands elsewhere.",
-        (Patch("StreamMeter._note", "usage is not None", "usage is not None and self._ends(choices_of(message))"),),
+        (Patch("StreamMeter._note", "usage is not None", "usage is not None and self.finish_reason is not None"),),
         (f"{_METER}it_reads_what_the_stream_says[usage in the first chunk only-False]",),
     ),
     Mutation(
@@ -54,7 +54,7 @@ MUTATIONS: Final = (
     Mutation(
         "end-of-a-response-before-its-settlement",
         "The event that ends a stream of typed events passes before the settlement is on disk.",
-        (Patch("TypedMeter.feed", "self._hold(chunk[end_at:])\ngiven = chunk[:end_at]", "given = chunk"),),
+        (Patch("TypedMeter._feed_closely", "self._hold(chunk[end_at:])\ngiven = chunk[:end_at]", "given = chunk"),),
         (f"{_TYPED}whole",),
     ),
     Mutation(

@@ -533,7 +533,7 @@ SAID = st.one_of(
 @given(st.lists(SAID, max_size=12), st.sampled_from([120, 10_000]))
 def test_an_event_that_is_known_by_its_ends_is_read_as_any_other(said: list[bytes], max_event_bytes: int) -> None:
     known, read = (StreamMeter(max_event_bytes=max_event_bytes) for _ in range(2))
-    read._shapes_left = 0
+    read._frames_left = 0
     told = [name for name in StreamMeter.__slots__ if not name.startswith("_")] + ["least_tokens", "held", "finished"]
     for chunk in [say("a"), say("b"), *said, DONE]:
         assert known.feed(chunk) == read.feed(chunk)

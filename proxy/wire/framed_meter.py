@@ -1,0 +1,128 @@
+"""What all meters of streams have in common: events that differ in their texts alone pass without being read."""
+
+import re
+from typing import Final
+
+from proxy.wire.text_size import LARGE_BYTES, bytes_of_text
+
+_FRAMES_MAX: Final = 6  # a provider whose events differ in more than their texts is not asked again and again
+_COLON: Final = ord(":")
+_NUMBER: Final = re.compile(rb"([ \t]*:[ \t]*)[0-9.]+([ \t]*[,}\]].*)", re.DOTALL)  # behind a key, up to the next quote
+_TELLING: Final = (b"type", b"object", b"event", b"status", b"code", b"reason", b"error")
+
+
+class FramedMeter:
+    """Once content has come, an event that differs from the last ones in its texts and numbers alone is not read.
+
+    What stands around them is learnt from two events that said nothing of interest. Another event with the same is as
+    silent, whatever its texts are, as long as they hold no colon: neither a field nor a line of data can begin in them,
+    even where one ends the string or the event that it stands in.
+    """
+
+    __slots__ = (
+        "_before",
+        "_behind",
+        "_between",
+        "_frames_left",
+        "_known_max_bytes",
+        "_last_event",
+        "_max_event_bytes",
+        "_nothing_begun",
+        "data_lines",
+        "told_bytes",
+    )
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._known_max_bytes = min(max_event_bytes, LARGE_BYTES)  # a large event is looked at closely
+        self._nothing_begun = False  # content was seen, and the last chunk ended with an event
+        self._before = self._behind = b""  # the two ends of an event that is known; b"": none is
+        self._between: tuple[bytes, ...] = ()  # what stands between its texts, where it has several
+        self._last_event = b""  # the last one that was not known
+        self._frames_left = _FRAMES_MAX  # how often a frame may still be learnt
+        self.data_lines = 0
+        self.told_bytes = 0  # of events that may hold text
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Read the next bytes from upstream and return those that may go to the client now."""
+        if not self._nothing_begun:
+            return self._feed_closely(chunk)
+        before, size_bytes = self._before, len(chunk)
+        if before and chunk[: len(before)] == before and size_bytes <= self._known_max_bytes:
+            at, end = len(before), size_bytes - len(self._behind)
+            if at <= end and chunk[end:] == self._behind:
+                for part in self._between:
+                    found = chunk.find(part, at, end)
+                    if found < 0 or _COLON in chunk[at:found]:
+                        break
+                    at = found + len(part)
+                else:
+                    if _COLON not in chunk[at:end]:
+                        self.data_lines += 1
+                        self.told_bytes += size_bytes
+                        return chunk
+        if chunk[-2:] == b"\n\n" and size_bytes <= self._max_event_bytes and self._passes(chunk):
+            lines = chunk.count(b"data:")
+            self.data_lines += lines
+            if size_bytes > LARGE_BYTES:
+                self.told_bytes += bytes_of_text(chunk)
+            elif lines:
+                self.told_bytes += size_bytes
+            if self._frames_left:
+                self._learn(chunk[: chunk.find(b"\n\n") + 2])
+            return chunk
+        return self._feed_closely(chunk)
+
+    def _feed_closely(self, chunk: bytes) -> bytes:
+        """Return as feed() does, whatever comes."""
+        raise NotImplementedError
+
+    def _passes(self, events: bytes) -> bool:
+        """Return whether complete events, once content was seen, need no reading and go out as they are."""
+        raise NotImplementedError
+
+    def _learn(self, event: bytes) -> None:
+        """Keep what a silent event has in common with the last one."""
+        self._frames_left -= 1
+        frame = frame_of(self._last_event, event) if event.count(b"data:") == 1 else ()
+        self._last_event = event
+        if len(frame) > 1:
+            self._before, *between, self._behind = frame
+            self._between = tuple(between)
+
+
+def frame_of(one: bytes, other: bytes) -> tuple[bytes, ...]:
+    """Return the pieces that two events have in common, around the texts and numbers in which they differ.
+
+    Empty where they differ in anything else: in a key, or in a word that tells what kind of event it is.
+    """
+    pieces, others = one.split(b'"'), other.split(b'"')
+    if len(pieces) != len(others):
+        return ()
+    found: list[bytes] = []
+    common = b""
+    for n, (piece, another) in enumerate(zip(pieces, others, strict=True)):
+        quote = b'"' if n else b""
+        if piece == another:
+            common += quote + piece
+            continue
+        before, behind = quote, b""
+        if n % 2:  # within quotes
+            key_at = n - 2
+            if pieces[n - 1].strip() != b":" or _is_key(pieces, n):
+                return ()
+        else:
+            key_at = n - 1
+            told, another_told = _NUMBER.fullmatch(piece), _NUMBER.fullmatch(another)
+            if told is None or another_told is None or told.groups() != another_told.groups():
+                return ()
+            before, behind = quote + told[1], told[2]
+        if key_at < 0 or pieces[key_at].endswith(_TELLING):
+            return ()
+        found.append(common + before)
+        common = behind
+    return (*found, common)
+
+
+def _is_key(pieces: list[bytes], n: int) -> bool:
+    return n + 1 >= len(pieces) or pieces[n + 1].lstrip()[:1] == b":"
