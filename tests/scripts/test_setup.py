@@ -135,3 +135,23 @@ def test_a_python_in_a_shared_library_is_known_for_one(tmp_path: Path, told: str
     script = f'set -euo pipefail\n{function}\nif is_static "$1"; then exit 0; else exit 7; fi\n'
     ended = subprocess.run(["bash", "-c", script, "bash", str(python)], check=False)
     assert ended.returncode == (0 if is_static else 7)
+
+
+@pytest.mark.parametrize("version", ["", "3", "3.x", "4.1", "3.13.0"])
+def test_a_version_that_is_none(checkout: Path, tools: Path, version: str) -> None:
+    ran = run_setup(checkout, tools, "--python", version)
+    assert ran.returncode == 2
+    assert "as in --python 3.13" in ran.stderr
+
+
+def test_a_version_is_looked_for_by_its_name(checkout: Path, tools: Path) -> None:
+    """The first python3.99 that there is, and no other; where there is none, the text says what to install."""
+    fake_python(tools / "python3", "echo 3.98")
+    ran = run_setup(checkout, tools, "--find", "--python", "3.99")
+    assert ran.returncode == 1
+    assert "no Python 3.99 with the venv module was found." in ran.stderr
+    assert "apt-get install python3.99" in ran.stderr
+    fake_python(tools / "python3.99", "echo 3.99")
+    ran = run_setup(checkout, tools, "--find", "--python", "3.99")
+    assert (ran.returncode, ran.stdout) == (0, f"{tools / 'python3.99'}\n")
+    assert not (checkout / ".venv").exists()
