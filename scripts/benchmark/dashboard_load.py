@@ -43,6 +43,7 @@ _TIMES = 5
 _VIEWERS = 50
 _CONNECTIONS = 64
 _PAIRS = 5
+_TYPING_S = 2
 _ADMIN = "operator-" + "0123456789" * 4
 _PAGES = (
     *("", "/people", "/people/user-7", "/requests", "/requests?user=user-7", "/models", "/routes", "/account", "/keys"),
@@ -71,7 +72,9 @@ class Proxy(Tollkeeper):
                 ledger.operate("users.add", now_ms=now_ms, actor=actor, fields=fields)
 
     def log_in(self) -> str:
-        """Return the cookie of an operator."""
+        """Return the cookie of an operator, who opens the login page first, and types the token for a while."""
+        read_page(self.port, "/dashboard/login", "")
+        time.sleep(_TYPING_S)
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         origin = f"http://127.0.0.1:{self.port}"
         form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": origin}

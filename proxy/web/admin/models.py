@@ -19,7 +19,9 @@ from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.route import Target
 from proxy.policy.model_choice import lacking
+from proxy.policy.model_rules import ModelRules
 from proxy.policy.target_order import mix_ausd
+from proxy.providers.provider import ProviderRow
 from proxy.storage.models import check_model, no_model
 from proxy.storage.stored_settings import without_none
 from proxy.web.admin.etag import etag_of
@@ -135,30 +137,40 @@ def _place(request: AdminRequest) -> _Place:
     return _Place(services, services.live.current)
 
 
-def _all(place: _Place) -> dict[str, CatalogModel | None]:
+class _ListedModel(NamedTuple):
+    """A model of a provider's list, as callers name it; what is said of it is looked up where it is needed."""
+
+    name: str
+    provider: ProviderRow
+    target: Target
+
+    def catalog_model(self, place: _Place) -> CatalogModel:
+        lists, (name, provider, target) = place.services.model_lists, self
+        price, facts = lists.price(provider, target.model), lists.facts(provider, target.model)
+        return CatalogModel(name, target, price, facts, None)
+
+
+def _all(place: _Place) -> dict[str, _ListedModel | None]:
     """Return every listed model by the name that callers write, and every other name of which something is said."""
-    found: dict[str, CatalogModel | None] = {one.name: one for one in _listed(place)}
+    found: dict[str, _ListedModel | None] = {one.name: one for one in _listed(place)}
     for name in place.snapshot.settings.models:
         found.setdefault(name, None)
     return found
 
 
-def _listed(place: _Place) -> Iterator[CatalogModel]:
+def _listed(place: _Place) -> Iterator[_ListedModel]:
     """Yield the models of all lists, disabled ones too."""
     services, snapshot = place
     for n, (name, provider) in enumerate(snapshot.providers.items()):
         for model in services.model_lists.listing(name).models:
-            price, facts = services.model_lists.price(provider, model), services.model_lists.facts(provider, model)
-            yield CatalogModel(model if n == 0 else f"{name}/{model}", Target(name, model), price, facts, None)
+            yield _ListedModel(model if n == 0 else f"{name}/{model}", provider, Target(name, model))
 
 
-def _entry(name: str, place: _Place, model: CatalogModel | None) -> dict[str, Any]:
+def _entry(name: str, place: _Place, listed: _ListedModel | None) -> dict[str, Any]:
     services, snapshot = place
+    model = None if listed is None else listed.catalog_model(place)
     said, overlay = snapshot.settings.models.get(name), snapshot.overlay
-    rules = {key: row.rules for key, row in snapshot.providers.items() if row.rules is not None}
-    off = None if model is None else disabled_by(model.target, rules)
-    if model is None and said is not None and not said.enabled:
-        off = f"models.{name}.enabled"
+    off, rules = _off(name, place, listed), _rules(snapshot)
     fee = said.request_pusd if said is not None and model is None else None
     if model is not None and (found := rules.get(model.target.provider)) is not None:
         fee = found.request_pusd(model.target.model) or None
@@ -176,6 +188,18 @@ def _entry(name: str, place: _Place, model: CatalogModel | None) -> dict[str, An
     }
 
 
+def _rules(snapshot: Snapshot) -> dict[str, ModelRules]:
+    return {key: row.rules for key, row in snapshot.providers.items() if row.rules is not None}
+
+
+def _off(name: str, place: _Place, listed: _ListedModel | None) -> str | None:
+    """Return the setting that disables a model; None: it is enabled."""
+    if listed is not None:
+        return disabled_by(listed.target, _rules(place.snapshot))
+    said = place.snapshot.settings.models.get(name)
+    return f"models.{name}.enabled" if said is not None and not said.enabled else None
+
+
 def _words(said: ModelSettings) -> dict[str, Any]:
     """Return settings in the words of the configuration."""
     found: dict[str, Any] = said.model_dump(mode="json", exclude_unset=True, exclude_none=True)
@@ -188,21 +212,27 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     job = read_job(query.needs, query.context) if query.needs or query.context else None
     most = None if query.max_price is None else read_max_price(query.max_price)
     allowance = None if query.user is None else await _allowance(request, query.user)
-    entries, turn = [], LoopTurn()
-    for name, model in _all(place).items():
+    found, turn = [], LoopTurn()
+    has_wishes = query.provider or allowance or job or most is not None
+    for name, listed in sorted(_all(place).items()):
         await turn.rest()
-        if (query.provider or allowance or job or most is not None) and (
-            model is None or not _fits(model, query.provider, allowance, most)
-        ):
-            continue
-        if job is not None and model is not None:
-            context = model.facts.context_tokens
-            if lacking(job.needs, model.facts.supports) or (context or 0) < job.needs.context_tokens:
+        if has_wishes:
+            model = None if listed is None else listed.catalog_model(place)
+            if model is None or not _fits(model, query.provider, allowance, most):
                 continue
-        entry = _entry(name, place, model)
-        if query.enabled in (None, entry["enabled"]):
-            entries.append(entry)
-    return AdminAnswer(*request.page.of(entries, lambda entry: (entry["name"],)))
+            context = model.facts.context_tokens
+            if job is not None and (
+                lacking(job.needs, model.facts.supports) or (context or 0) < job.needs.context_tokens
+            ):
+                continue
+        if query.enabled in (None, _off(name, place, listed) is None):
+            found.append((name, listed))
+    page, cursor = request.page.of_ordered(found, lambda one: (one[0],))
+    entries = []
+    for name, listed in page:
+        entries.append(_entry(name, place, listed))
+        await turn.rest()
+    return AdminAnswer(entries, cursor)
 
 
 def _fits(model: CatalogModel, provider: str | None, allowance: Allowance | None, max_mix_ausd: int | None) -> bool:

@@ -1,5 +1,6 @@
 """Answer a request for a page: the door, the session, the form, the handler, and what it returns as HTML or CSV."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
@@ -17,6 +18,7 @@ from proxy.web.dashboard.door import check_door, is_tls
 from proxy.web.dashboard.form import read_form
 from proxy.web.dashboard.form_keys import check_form_key, new_form_key
 from proxy.web.dashboard.period import CHOICES
+from proxy.web.dashboard.prepare import prepare
 from proxy.web.dashboard.response_headers import security_headers
 from proxy.web.dashboard.session import NOBODY, Session
 from proxy.web.dashboard.sessions import session_of
@@ -68,6 +70,8 @@ async def answer_page(
 
 async def _viewed(context: RequestContext, deps: Deps, method: str, path: str, query: Mapping[str, str]) -> Reply:
     view, parameters = _find(method, path)
+    if deps.dashboard.preparing is None and view.audience == "operator":
+        deps.dashboard.preparing = asyncio.ensure_future(prepare(deps))
     session = session_of(context, deps, view.audience, is_use=not view.is_fragment) or (
         NOBODY if view.is_open else None
     )
@@ -153,9 +157,10 @@ async def _reply(request: DashboardRequest, view: View, shown: Shown) -> Reply:
             raise AssertionError(f"{view.path} is not marked as a fragment")
     wanted = request.wants_csv
     if wanted is not None:
-        return _csv(request, shown.tables, wanted)
+        return await _csv(request, shown.tables, wanted)
     title = view.title if shown.title is None else shown.title
-    text = await render(shown.template, {**_frame(request, view), "title": title, **_tables(request, shown)})
+    frame = _frame(request, view)
+    text = await render(shown.template, lambda: {**frame, "title": title, **_tables(request, shown)})
     return own_reply(context, shown.status, {**security_headers(is_tls(context)), **_HTML}, text.encode())
 
 
@@ -197,8 +202,8 @@ async def _fragment(request: DashboardRequest, view: View) -> Reply:
     async def make() -> bytes:
         shown = await view.handler(request)
         assert isinstance(shown, Fragment), view.path
-        values = {"request": request, "zone": request.zone, "period": request.period, **_tables(request, shown)}
-        return (await render(shown.template, values)).encode()
+        frame = {"request": request, "zone": request.zone, "period": request.period}
+        return (await render(shown.template, lambda: {**frame, **_tables(request, shown)})).encode()
 
     content, etag = await request.deps.dashboard.fragments.read(key, context.clock, make)
     headers = {**security_headers(is_tls(context)), **_HTML, "ETag": etag}
@@ -207,7 +212,7 @@ async def _fragment(request: DashboardRequest, view: View) -> Reply:
     return own_reply(context, 200, headers, content)
 
 
-def _csv(request: DashboardRequest, tables: Sequence[Table], wanted: str) -> Reply:
+async def _csv(request: DashboardRequest, tables: Sequence[Table], wanted: str) -> Reply:
     found = next((each for each in tables if each.name == wanted), None)
     if found is None:
         raise CallerError(404, "unknown_table", "There is no table of this name on the page.")
@@ -216,7 +221,8 @@ def _csv(request: DashboardRequest, tables: Sequence[Table], wanted: str) -> Rep
         "Content-Type": "text/csv; charset=utf-8",
         "Content-Disposition": f'attachment; filename="tollkeeper-{quote(wanted, safe="")}.csv"',
     }
-    return own_reply(request.context, 200, headers, csv_of(found, request.query).encode())
+    text = await asyncio.to_thread(csv_of, found, request.query)
+    return own_reply(request.context, 200, headers, text.encode())
 
 
 def _static(context: RequestContext, method: str, path: str) -> Reply:
@@ -243,7 +249,7 @@ async def _error_page(context: RequestContext, deps: Deps, path: str, error: Api
     session = None if error.status in (401, 421) else session_of(context, deps, audience)
     text = await render(
         "error.html",
-        {
+        lambda: {
             "error": error,
             "session": session,
             "login": _LOGINS[audience],

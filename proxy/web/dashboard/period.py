@@ -10,6 +10,7 @@ from proxy.policy.period import read_moment, read_month
 
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 USUAL: Final = "30d"
+_HOUR_MS: Final = 3_600_000
 CHOICES: Final = {
     "24h": "24 h",
     "7d": "7 d",
@@ -54,7 +55,10 @@ def read_period(word: str | None, zone: ZoneInfo, now_ms: int) -> Period:
     word = word or USUAL
     if word in _TITLES:
         since_ms = _first_hour(word, zone, now_ms)
-        return Period(word, _TITLES[word], since_ms, now_ms, since_ms - (now_ms - since_ms))
+        before_ms = since_ms - (now_ms - since_ms)
+        if word != "24h":  # of days before days an hour more or less says nothing, and takes reading all its rows
+            before_ms -= before_ms % _HOUR_MS
+        return Period(word, _TITLES[word], since_ms, now_ms, before_ms)
     name = {"month": "this-month", "last-month": "last-month"}.get(word, word)
     if word not in CHOICES and not _MONTH.fullmatch(word):
         raise ValueError(f"{word[:40]!r} is not a period. Choose {', '.join(CHOICES)}, or a month such as 2026-11.")
@@ -69,7 +73,7 @@ def _first_hour(word: str, zone: ZoneInfo, now_ms: int) -> int:
     """Return where a span of hours or days begins: at a whole hour, or at midnight so that every day is whole."""
     since_ms = read_moment(word, zone, now_ms)
     if word == "24h":
-        return since_ms - since_ms % 3_600_000 + 3_600_000  # with the hour that runs: 24 in all
+        return since_ms - since_ms % _HOUR_MS + _HOUR_MS  # with the hour that runs: 24 in all
     first = datetime.fromtimestamp(since_ms / 1000, zone).date() + timedelta(days=1)  # today counts as one
     return round(datetime(first.year, first.month, first.day, tzinfo=zone).timestamp() * 1000)
 

@@ -1,5 +1,6 @@
 """What the dashboard keeps in memory between requests."""
 
+import asyncio
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -17,12 +18,16 @@ class DashboardState:
     fragments: FragmentCache = field(default_factory=FragmentCache)
     notes: SessionNotes = field(default_factory=SessionNotes)
     pages: ModuleType | None = None  # what answers for them, once somebody has looked
+    preparing: "asyncio.Task[None] | None" = None  # begun by the first look
     streams: int = 0  # pages that are told of changes
     streams_begun: int = 0  # since the start
     sync: SyncRun | None = None  # the last one that somebody has started by the button
 
     async def close(self) -> None:
         """End what runs by itself."""
+        if self.preparing is not None:
+            self.preparing.cancel()
+            await asyncio.gather(self.preparing, return_exceptions=True)
         await self.answers.close()
         if self.sync is not None:
             await self.sync.close()

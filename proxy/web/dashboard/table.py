@@ -1,7 +1,7 @@
 """Tables of the dashboard: sorted, filtered and cut into pages by the address, and written as CSV. Pure.
 
 A table with the name "users" reads users.sort (a column's key, with - in front from the greatest down), users.q (a text
-that a row must hold) and users.page (from 1). Money in rows is integer pico-USD.
+that a row must hold) and users.page (from 1). Money in rows is integer pico-USD. csv_of() is for a thread.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from proxy.core.money import pusd_to_usd
+from proxy.core.paced import paced
 from proxy.storage.export import csv_lines, safe_cell
 
 Row = Mapping[str, Any]
@@ -143,7 +144,7 @@ def csv_of(table: Table, query: Mapping[str, str]) -> str:
     rows = view.rows if table.is_paged_elsewhere else _ordered(table, _passing(table, view.filter), view.sort)
     columns = [column for column in table.columns if column.kind != "markup"]
     head = [_head(column) for column in columns]
-    return csv_lines([head, *([_cell(row, column) for column in columns] for row in rows)])
+    return csv_lines([head, *([_cell(row, column) for column in columns] for row in paced(rows))])
 
 
 def _head(column: Column) -> str:

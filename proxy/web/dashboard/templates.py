@@ -2,9 +2,9 @@
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -12,6 +12,8 @@ from proxy.core.paced import paced
 from proxy.web.dashboard import figures
 from proxy.web.dashboard.static_files import static_address
 from proxy.web.dashboard.view import address_of, below
+
+_FIRST: Final = ("overview.html", "base.html", "_macros.html", "_zoom.html", "requests.html", "people.html")
 
 
 @functools.cache
@@ -41,11 +43,18 @@ def environment() -> Environment:
     return made
 
 
-def render_now(template: str, values: Mapping[str, Any]) -> str:
+def render_now(template: str, make_values: Callable[[], Mapping[str, Any]]) -> str:
     """Return a template filled in."""
-    return environment().get_template(template).render(values)
+    return environment().get_template(template).render(make_values())
 
 
-async def render(template: str, values: Mapping[str, Any]) -> str:
-    """Return a template filled in, made beside the event loop."""
-    return await asyncio.to_thread(render_now, template, values)
+async def render(template: str, make_values: Callable[[], Mapping[str, Any]]) -> str:
+    """Return a template filled in; its values and the text are made beside the event loop."""
+    return await asyncio.to_thread(render_now, template, make_values)
+
+
+def compile_templates() -> None:
+    """Compile all templates, those of the first page first; takes some tenths of a second, for a thread."""
+    made = environment()
+    for name in paced((*_FIRST, *made.list_templates()), 1):
+        made.get_template(name)  # which has those that it knows

@@ -67,8 +67,6 @@ async def _show(request: DashboardRequest) -> Page:
     entries, sums = await asyncio.gather(
         request.api.all("/models"), read_sums(request, "models", lambda: _read_sums(request))
     )
-    stats, spent = sums.value
-    names = {(one["figures"]["provider"], one["figures"]["model"]): one["name"] for one in entries if one["figures"]}
     asked = {name: request.query.get(name, "").strip() for name in ("context", "max_price", "user")}
     needs = [name for name in _NEEDS if request.query.get(f"need_{name}")]
     found, problem = None, None
@@ -81,13 +79,28 @@ async def _show(request: DashboardRequest) -> Page:
         "asked": asked,
         "found": found,
         "problem": problem,
+    }
+    return await asyncio.to_thread(_page, request, entries, sums.value, values)
+
+
+def _page(
+    request: DashboardRequest,
+    entries: Sequence[Mapping[str, Any]],
+    sums: tuple[list[Any], Mapping[str, Any]],
+    values: Mapping[str, Any],
+) -> Page:
+    """Compose the page, which takes longer than requests may wait."""
+    stats, spent = sums
+    names = {(one["figures"]["provider"], one["figures"]["model"]): one["name"] for one in entries if one["figures"]}
+    more = {
         "cost_chart": _cost_chart(request, spent),
         "first_tokens": _spreads(request, stats, names),
         "has_stats": bool(stats),
         "first_request": _first_request(request, entries),
     }
+    found: Mapping[str, Any] | None = values["found"]
     tables = (_stats(stats, names), _list(entries), _ranked([] if found is None else found["models"]))
-    return Page("models.html", values, tables)
+    return Page("models.html", {**values, **more}, tables)
 
 
 def _first_request(request: DashboardRequest, entries: Sequence[Mapping[str, Any]]) -> str:

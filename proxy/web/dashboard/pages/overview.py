@@ -77,21 +77,37 @@ class _Outlook:
     stats: Sequence[Mapping[str, Any]]
 
 
+class _Now(NamedTuple):
+    """How the proxy is doing, what needs a look, and which of the first steps are done where nothing was asked yet."""
+
+    status: Mapping[str, Any]
+    attention: Sequence[Mapping[str, Any]]
+    is_new: bool
+    begun: Mapping[str, bool]
+
+
 async def _show(request: DashboardRequest) -> Page:
     if request.wants_csv is not None:
         return await _whole_tables(request)
-    word = "hour" if request.period.word == "24h" else "day"
     sums, status, attention = await asyncio.gather(
-        _sums(request, word), request.api.get("/status"), request.api.all("/attention", most=1000)
+        _sums(request), request.api.get("/status"), request.api.all("/attention", most=1000)
     )
     spending, outlook = sums.value
-    labels, axis = _axis(request, word)
     is_new = not (outlook.months["total"]["requests"] or spending.models["total"]["requests"])
+    now = _Now(status, attention, is_new, await _begun(request) if is_new else {})
+    return await asyncio.to_thread(_page, request, sums, now)
+
+
+def _page(request: DashboardRequest, sums: PeriodSums[tuple[_Spending, _Outlook]], now: _Now) -> Page:
+    """Compose the page, which takes longer than requests may wait."""
+    spending, outlook = sums.value
+    word, status = _word(request), now.status
+    labels, axis = _axis(request, word)
     values = {
         "status": status,
         "kept_from": sums.kept_from,
-        "is_new": is_new,
-        "begun": await _begun(request) if is_new else {},
+        "is_new": now.is_new,
+        "begun": now.begun,
         "base_url": base_url_of(request),
         "total": spending.models["total"],
         "refused": spending.models["refusals"],
@@ -104,13 +120,17 @@ async def _show(request: DashboardRequest) -> Page:
         "everyone": _everyone(status["limits"]),
         "latency": outlook.stats[0] if outlook.stats else None,
         "credits": _credits(status["providers"], request.now_ms),
-        "attention": [_attention(one) for one in attention[:_ATTENTION]],
-        "attention_count": len(attention),
+        "attention": [_attention(one) for one in now.attention[:_ATTENTION]],
+        "attention_count": len(now.attention),
         "charts": _charts(request, spending, labels, axis, word),
         "limits": [_limit(one) for one in status["limits"][:_LIMITS]],
         "limit_count": status["limit_count"],
     }
     return Page("overview.html", values, _tables(request, spending, labels, word))
+
+
+def _word(request: DashboardRequest) -> str:
+    return "hour" if request.period.word == "24h" else "day"
 
 
 async def _begun(request: DashboardRequest) -> Mapping[str, bool]:
@@ -119,13 +139,13 @@ async def _begun(request: DashboardRequest) -> Mapping[str, bool]:
     return {"key": any(not key["disabled"] and not key["management"] for key in keys), "user": bool(tokens)}
 
 
-async def _sums(request: DashboardRequest, word: str) -> PeriodSums[tuple[_Spending, _Outlook]]:
+async def _sums(request: DashboardRequest) -> PeriodSums[tuple[_Spending, _Outlook]]:
     """Return the sums of the period, by far the most of the work: those of a large ledger are kept for a while."""
-    return await read_sums(request, "overview", lambda: _read_sums(request, word))
+    return await read_sums(request, "overview", lambda: _read_sums(request))
 
 
-async def _read_sums(request: DashboardRequest, word: str) -> tuple[_Spending, _Outlook]:
-    api, period = request.api, request.period
+async def _read_sums(request: DashboardRequest) -> tuple[_Spending, _Outlook]:
+    api, period, word = request.api, request.period, _word(request)
     within = {"since": period.since, "until": period.until}
     spending = asyncio.gather(
         api.get("/usage", {"by": f"{word},model", "series": _SERIES, **within}),
