@@ -13,7 +13,7 @@ from proxy.pipeline.relay.final_error import FinalError
 from proxy.pipeline.relay.open_answer import open_answer, relay_of
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
-from proxy.pipeline.stops import TargetLatch
+from proxy.pipeline.stops import StopMadeError, TargetLatch
 from proxy.pipeline.upstream.amendment import amendment_after
 from proxy.pipeline.upstream.attempt_log import log_fallback
 from proxy.pipeline.upstream.failure_decision import AMENDED, decide_next
@@ -35,15 +35,22 @@ async def find_answer(
         raise client_gone()
     reservation = recorder.reservation
     attempt = hops.begin(reservation)
-    if reservation.streamed:
-        context.waits_since_s = context.started_s  # from here on comments may be sent
     while True:
         recorder.attempt = context.attempt = attempt
         may_go = hops.enter(attempt)
         if may_go is None:
+            if not recorder.is_open:
+                await recorder.opened(is_end=False)
             may_go = await hops.stand_in_line(attempt)
         if may_go:
-            await send_attempt(context, attempt, reservation, services)
+            try:
+                await send_attempt(context, attempt, recorder, services)
+            except StopMadeError:
+                await recorder.opened(is_end=False)
+                if not hops.is_halted(attempt):
+                    await send_attempt(context, attempt, recorder, services)
+        if not recorder.is_open:  # nothing was sent: what follows is another row, or the end of this one
+            await recorder.opened(is_end=False)
         looks, opened = True, None
         if attempt.failure is None and (
             (looks := hops.looks_at_answers()) or may_refuse(attempt, reservation.route, services)

@@ -55,6 +55,10 @@ class NewStop(NamedTuple):
     rule: str | None = None
 
 
+class StopMadeError(Exception):
+    """Something was stopped while a row was on its way to the disk, before the end of its request had left."""
+
+
 class TargetLatch(Latch):
     """A wait until a target may be asked again."""
 

@@ -13,7 +13,7 @@ from proxy.providers.dialect import PreparedBody
 from proxy.providers.key import NO_KEY
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.provider import ProviderRow
-from proxy.providers.transport.base import ConnectionCounts, Take, TransportError, read_to
+from proxy.providers.transport.base import ConnectionCounts, MayEnd, Take, TransportError, read_to
 from proxy.wire.body import wants_usage
 from proxy.wire.endpoint import Endpoint
 from proxy.wire.headers import pick_response_headers
@@ -79,7 +79,10 @@ class StaticTransport:
         headers: Mapping[str, str],  # noqa: ARG002 - as above
         body: bytes | None,
         deadlines: Deadlines,  # noqa: ARG002 - as above
+        may_end: MayEnd | None = None,
     ) -> StaticResponse:
+        if may_end is not None:
+            await may_end()
         request = orjson.loads(body or b"{}")
         found = static_text(self._texts, request.get("messages") or ())
         if found is None:

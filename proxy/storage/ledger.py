@@ -63,6 +63,10 @@ class Ledger(Protocol):
         """Return whether it still writes."""
         ...
 
+    def is_idle(self) -> bool:
+        """Return whether nothing waits to be written, and the disk has not refused the last."""
+        ...
+
     def open(self, row: OpenRow, /) -> InlineFuture[None]:
         """Write the request and its first attempt durably: only then may a byte go upstream."""
         ...

@@ -669,6 +669,9 @@ class MemoryLedger:
     def is_alive(self) -> bool:
         return not self._is_closed
 
+    def is_idle(self) -> bool:
+        return True
+
     def _check(self) -> None:
         if self._is_closed:
             raise LedgerUnavailableError("the ledger is closed")

@@ -99,6 +99,7 @@ class RawUpstream:
         self.ending: Callable[[], tuple[Step, ...]] = tuple  # what follows each good answer
         self.models: list[dict[str, Any]] = [PRICED]
         self.requests: list[Heard] = []
+        self.begun = 0  # requests of which a byte has come
         self.connections = 0
         self.received = b""  # what came on connections that sent no whole request
         self.charged: dict[str, int] = {}
@@ -162,6 +163,7 @@ class RawUpstream:
         begun = await peer.reader.read(1)
         if not begun:
             return False
+        self.begun += 1
         if begun == _TLS_HANDSHAKE:  # a client that speaks TLS to a port without it
             self.received += begun + await peer.reader.read(1 << 16)
             return await _play(peer, Turn((b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", Close())))
@@ -169,12 +171,13 @@ class RawUpstream:
             turn = self.turns[CHAT].popleft()
             self._bill(turn)
             return await _play(peer, turn)
+        head = begun
         try:
-            head = begun + await peer.reader.readuntil(b"\r\n\r\n")
+            head += await peer.reader.readuntil(b"\r\n\r\n")
             found = _LENGTH.search(head)
             body = await peer.reader.readexactly(int(found[1]) if found else 0)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            self.received += begun + (error.partial if isinstance(error, asyncio.IncompleteReadError) else b"")
+            self.received += head + (error.partial if isinstance(error, asyncio.IncompleteReadError) else b"")
             return False
         method, path = head.split(b" ", 2)[:2]
         heard = Heard(peer.n, method.decode(), path.decode(), head, body)

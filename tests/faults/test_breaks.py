@@ -32,17 +32,6 @@ async def test_u6_before_the_head_is_complete(
     await place.works(provider)
 
 
-@ENDS
-async def test_u6_before_the_request_was_read(opened: Open, end: Step) -> None:
-    place = await opened()
-    place.upstream.next(Turn((end,), unread=True))
-    refused(await place.chat(), 502, "upstream_broken")
-    row = await place.booked()
-    assert await place.figures() == (*guessed(row, "openrouter"), "upstream_broken", 502)
-    assert not place.upstream.chats()
-    await place.works()
-
-
 async def test_u6_reset_in_the_middle_of_an_answer(opened: Open) -> None:
     place = await opened()
     told = Told("gen-reset", COST_PUSD)

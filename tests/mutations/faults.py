@@ -98,7 +98,14 @@ CONTROLS: Final = (
             "TransportError(*self._failure, dispatched=self.status != 0)",
         ),
         "breaks.py::test_u6_before_the_head_is_complete[half a head-FIN-openrouter-plain]",
-        "breaks.py::test_u6_before_the_request_was_read[RST]",
+        "breaks.py::test_u6_before_the_head_is_complete[nothing-RST-openrouter-plain]",
+    ),
+    _one(
+        "U6-half-a-request-is-charged",
+        "What broke before the request was whole counts as sent.",
+        Patch("PooledTransport._send_in_two", "if answer.failed:\n    return None"),
+        "order.py::test_u6_before_the_request_was_whole[RST]",
+        "order.py::test_u6_before_the_request_was_whole[FIN]",
     ),
     _one(
         "U7-half-a-JSON",

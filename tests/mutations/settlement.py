@@ -12,6 +12,33 @@ _GATEWAY = "tests/faults/test_gateway.py::test_"
 
 MUTATIONS: Final = (
     Mutation(
+        "a-whole-request-before-its-row",
+        "The provider may work on a request, and charge it, before its row is on disk: a crash forgets it.",
+        (Patch("PooledTransport._send_in_two", "await may_end()"),),
+        (
+            "tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[short-plain]",
+            "tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[long-stream]",
+        ),
+    ),
+    Mutation(
+        "nothing-held-back",
+        "All of a request goes out while its row is on its way to the disk, and the end is sent once more.",
+        (Patch("PooledTransport._send_in_two", "min(len(view), HELD_BYTES)", "0"),),
+        ("tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[long-plain]",),
+    ),
+    Mutation(
+        "half-a-request-before-the-next",
+        "A connection that half a request has gone out on is used again: the next one is read as its rest.",
+        (
+            Patch(
+                "PooledTransport._send_in_two",
+                "except BaseException:\n    answer.abort()\n    raise",
+                "finally:\n    pass",
+            ),
+        ),
+        ("tests/faults/test_order.py::test_a_disk_that_refuses_leaves_half_a_request[plain]",),
+    ),
+    Mutation(
         "looked-up-with-the-first-key",
         "A bill is asked for with the provider's first key, whatever the attempt went out with.",
         (Patch("providers.generation:look_up", "provider.dialect.auth_headers(key)", "provider.auth_headers()"),),

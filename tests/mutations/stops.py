@@ -34,7 +34,7 @@ MUTATIONS: Final = (
         (
             Patch("_go_on", f"hops.set_failed(...)\n{_BEFORE}", "hops.set_failed(...)"),
             Patch("_go_on", f"if context.gone:\n    return None\n{_BEFORE}", "if context.gone:\n    return None"),
-            Patch("Hops._is_halted", "stops.check(self._context)"),
+            Patch("Hops.is_halted", "stops.check(self._context)"),
         ),
         (f"{_STOPS}who_waits_for_the_next_try_is_refused_at_once",),
     ),
@@ -42,7 +42,7 @@ MUTATIONS: Final = (
         "a-stopped-provider-is-the-next-target",
         "A provider that is stopped while another fails is asked all the same.",
         (
-            Patch("Hops._is_halted", "told is None", "True"),
+            Patch("Hops.is_halted", "told is None", "True"),
             Patch("Hops._place", "self._services.stops.active", "False"),
         ),
         (f"{_STOPS}between_attempts_a_provider_that_is_stopped_is_passed_over",),

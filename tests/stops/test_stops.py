@@ -10,7 +10,9 @@ import pytest
 import pytest_asyncio
 
 from proxy.pipeline.stops import NewStop, Stops
+from proxy.policy.stop import StopKind
 from proxy.storage.audit import Actor
+from tests.support.held_disk import held_disk
 from tests.support.installation import token_hash_of, token_of
 from tests.support.patience import eventually
 from tests.support.raw import Answer, connect, request_bytes
@@ -226,6 +228,21 @@ async def test_what_is_stopped_while_its_row_is_written_is_not_sent(stand: Stand
     assert (row["state"], row["error"], row["cost_pusd"]) == ("released", "stopped", 0)
     assert [row["outcome"] for row in await stand.rows("SELECT outcome FROM attempts")] == ["stopped"]
     assert await stand.sim.requests() == []
+
+
+@pytest.mark.parametrize(("kind", "subject", "requests"), [("user", "nobody-else", 1), ("provider", "openrouter", 0)])
+async def test_what_is_stopped_meanwhile_is_looked_at_before_the_end_of_a_request(
+    stand: Stand, stops: Stops, kind: StopKind, subject: str, requests: int
+) -> None:
+    """A request that the stop is not for is sent all the same, once; of the others nobody got the end."""
+    with held_disk(stand.database):
+        task = await waiting(stand.chat, lambda: bool(stand.app.services.limiter.open_ids()))
+        adding = asyncio.ensure_future(stops.add(NewStop(kind, subject), ROOT))
+        await waiting(lambda: adding, lambda: bool(stops.active))
+    assert ((await task).status == 200) is bool(requests)
+    await adding
+    assert [row["state"] for row in await stand.settled()] == ["settled" if requests else "released"]
+    assert len(await stand.sim.requests()) == requests
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -13,7 +13,7 @@ from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
 from proxy.pipeline.admission.raise_reservation import bound_pusd, raise_reservation, raised_tokens, shortfall
 from proxy.pipeline.admission.reserve import facts_for
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.errors import ledger_down
+from proxy.pipeline.errors import client_gone, ledger_down
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.earlier_attempts import EarlierAttempts
 from proxy.pipeline.settlement.end_rows import (
@@ -33,6 +33,7 @@ from proxy.pipeline.settlement.end_rows import (
 from proxy.pipeline.settlement.overrun import report_overrun
 from proxy.pipeline.settlement.settle import give_up, settle, with_request_price
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, share, total_settlement
+from proxy.pipeline.stops import StopMadeError
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
 from proxy.pipeline.values.finished import RequestFinished
@@ -82,23 +83,27 @@ class Recorder:
         self.attempt: Attempt | None = None  # under way, or the last one
         self.settlement: Settlement | None = None
         self._opening: InlineFuture[None] | None = None  # of the open row; None: the ledger was never asked
-        self._is_open = False  # the row is on disk
+        self.is_open = False  # the row is on disk, and the request may be sent
         self._quota_tokens = 0  # what token limits count, once the row is made
         self._quota_pieces = NO_PIECES  # the same of what few requests take
         self._past: EarlierAttempts | None = None  # what came before it
         self._end: RequestEnd | None = None  # the row of the end, until it is published
 
     async def __aenter__(self) -> Self:
-        """Write the open row and first attempt before anything is sent; returns when they are on disk.
+        """Begin to write the open row and first attempt; nothing may be sent whole before opened() has returned.
 
-        Raises OwnError 503 where the disk refuses: then nothing was sent.
+        Returns at once where the disk has nothing else to do: then the wait is shared with the way to the provider.
+        Under load the wait comes first: sending in two would cost more than it hides, as rows are written in groups.
+        Raises OwnError 503 where the disk refuses.
         """
         context, ledger = self._context, self._services.ledger
         try:
             if context.claim is not None:
                 await context.claim.write(ledger)
+            is_idle = ledger.is_idle()
             self._opening = ledger.open(self.reservation.row)
-            await self._opening
+            if not is_idle or self._services.stops.active:
+                await self.opened(is_end=False)
         except LedgerUnavailableError as error:
             refusal = ledger_down(str(error))
             await self._end_after(refusal)
@@ -106,8 +111,32 @@ class Recorder:
         except BaseException as error:
             await self._end_after(error)
             raise
-        self._is_open = True
         return self
+
+    async def opened(self, *, is_end: bool = True) -> None:
+        """Return once the row is on disk: only now may the provider have the whole request.
+
+        Raises OwnError 503 where the disk refuses, and client_gone() where nobody waits any more: nothing was sent.
+        is_end: the end of a request is what waits; raises StopMadeError where a stop may be for it.
+        """
+        opening, context = self._opening, self._context
+        assert opening is not None, "__aenter__() has asked for it"
+        try:
+            if not opening.is_done:
+                await opening
+                if self.attempt is not None:
+                    self.attempt.started_s = context.clock.monotonic_s()
+            elif opening.error is not None:
+                raise opening.error
+        except LedgerUnavailableError as error:
+            raise ledger_down(str(error)) from None
+        if context.gone:
+            raise client_gone()
+        if is_end and self._services.stops.active:
+            raise StopMadeError
+        if self.reservation.streamed:
+            context.waits_since_s = context.started_s  # from here on comments may be sent
+        self.is_open = True
 
     def __aexit__(
         self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
@@ -134,10 +163,14 @@ class Recorder:
         if self.settlement is not None:
             return self.settlement
         services, attempt = self._services, self.attempt
-        if not self._is_open and self._was_not_written():
-            self.settlement = _UNSENT
-            await services.limiter.release(self.reservation.id)
-            return _UNSENT
+        if not self.is_open:
+            self.attempt = None  # nothing was sent
+            if self._was_not_written():
+                self.settlement = _UNSENT
+                if attempt is not None:
+                    self._end_key(attempt, _UNSENT)
+                await services.limiter.release(self.reservation.id)
+                return _UNSENT
         try:
             end, settlement, own = self._told(status, error)
         except Exception:
@@ -246,7 +279,7 @@ class Recorder:
     def _end_hold(self, error: Exception | None) -> None:
         """Count the end that is on disk; drop the hold of a request whose row was refused."""
         if error is not None:
-            if not self._is_open:  # the open row was refused in the end, so that there is none to end
+            if not self.is_open:  # the open row was refused in the end, so that there is none to end
                 self._services.limiter.release(self.reservation.id)
                 return
             log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})

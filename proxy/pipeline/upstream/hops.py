@@ -119,7 +119,7 @@ class Hops:
 
         False: it must not be sent, and knows why. None: there is a line to stand in.
         """
-        if self._services.stops.active and self._is_halted(attempt):
+        if self._services.stops.active and self.is_halted(attempt):
             return False
         health = self.place.health
         whole = health.breaker
@@ -146,7 +146,7 @@ class Hops:
         line = self.place.health.line
         assert line is not None, "enter() saw it"
         unserved = await line.enter(self._context, self._left_s(attempt.provider.queue_timeout_s))
-        if self._services.stops.active and self._is_halted(attempt):  # which may have ended the wait
+        if self._services.stops.active and self.is_halted(attempt):  # which may have ended the wait
             if unserved is None:
                 line.leave()
             return False
@@ -157,7 +157,7 @@ class Hops:
         self._line = line
         return not self._context.gone and (not attempt.key.quotas or self._hold_key(attempt))
 
-    def _is_halted(self, attempt: Attempt) -> bool:
+    def is_halted(self, attempt: Attempt) -> bool:
         """Return whether the model or provider of an attempt is stopped; then it must not be sent, and knows why.
 
         Raises OwnError 503 where its request is.
@@ -222,6 +222,9 @@ class Hops:
             return
         attempt.passes = None
         health, attempt_result = self.place.health, attempt.result
+        if not attempt_result.dispatched and attempt.failure is None and attempt_result.error is None:
+            health.inconclusive(attempt.target.model, passes)  # it never began: its row did not reach the disk
+            return
         self._services.counters.attempts[attempt.provider.name, attempt_result.error or "ok"] += 1
         failure = attempt.failure
         if failure is None and attempt_result.dispatched and not attempt_result.failed and not attempt_result.flags:

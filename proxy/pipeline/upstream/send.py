@@ -1,6 +1,6 @@
 """attempt: send a request to one target with one key, and hear the head of the answer."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from proxy.core.errors import ProviderError
 from proxy.pipeline.context import RequestContext
@@ -22,16 +22,27 @@ from proxy.wire.body import dump_body
 from proxy.wire.parsed_answer import read_message, text_of
 from proxy.wire.redact import redacted
 
-if TYPE_CHECKING:
-    pass
-
 _REFUSAL_BYTES = 1 << 14  # what a refusal objects to stands at its beginning
 _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is passed on
 
 
-async def send_attempt(context: RequestContext, attempt: Attempt, reservation: Reservation, services: Services) -> None:
-    """Send the request and hear the head of the answer; all that happened is noted in attempt."""
-    provider, attempt_result, route = attempt.provider, attempt.result, reservation.route
+class RequestRow(Protocol):
+    """The row of a request, as far as sending depends on it. is_open: it is on disk, and the request may be sent."""
+
+    reservation: Reservation
+    is_open: bool
+
+    async def opened(self) -> None:
+        """Return once it is so; raises ApiError where it will not be, StopMadeError where that has to be looked at."""
+        ...
+
+
+async def send_attempt(context: RequestContext, attempt: Attempt, row: RequestRow, services: Services) -> None:
+    """Send the request and hear the head of the answer; all that happened is noted in attempt.
+
+    The row may still be on its way to the disk: until it is there, the end of the request is held back.
+    """
+    provider, attempt_result, route = attempt.provider, attempt.result, row.reservation.route
     endpoint, target = route.endpoint, attempt.target
     dialect = provider.dialect
     body = route.body if target.is_plain and route.maxima is None else route.body_for(target)
@@ -50,7 +61,7 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
     attempt_result.dispatched = True  # from here on nobody knows, unless the transport does
     try:
         answer: UpstreamResponse = await provider.transport.send(
-            "POST", url, headers, dump_body(body), attempt.deadlines
+            "POST", url, headers, dump_body(body), attempt.deadlines, None if row.is_open else row.opened
         )
     except TransportError as error:
         attempt_result.dispatched = error.dispatched
@@ -58,6 +69,9 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
             Failure("sent" if error.dispatched else "connect", kind=error.kind), transport_error(error, provider)
         )
         return
+    except BaseException:
+        attempt_result.dispatched = row.is_open  # the last bytes are still here if it is not
+        raise
     if attempt.translator is not None:
         answer = TranslatedResponse(answer, attempt.translator)
     attempt_result.status = answer.status
@@ -69,7 +83,7 @@ async def send_attempt(context: RequestContext, attempt: Attempt, reservation: R
     if 200 <= answer.status < 300:
         # a crash while it is waited for leaves something to look up; most short answers come with their head
         if attempt_result.generation_id is not None and (attempt.streamed or not answer.is_at_hand()):
-            services.ledger.note_generation(reservation.id, attempt.n, attempt_result.generation_id)
+            services.ledger.note_generation(row.reservation.id, attempt.n, attempt_result.generation_id)
         return
     await _hear_refusal(attempt, answer, services)
 

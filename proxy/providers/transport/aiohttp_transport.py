@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import DummyCookieJar
 
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import NO_CONTENT, ConnectionCounts, Take, read_to
+from proxy.providers.transport.base import NO_CONTENT, ConnectionCounts, MayEnd, Take, read_to
 from proxy.providers.transport.connect_errors import no_connection, no_tls, refused_by_proxy, timed_out
 from proxy.providers.transport.errors import Kind, TransportError
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
@@ -193,8 +193,16 @@ class AiohttpTransport:
         )
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        deadlines: Deadlines,
+        may_end: MayEnd | None = None,
     ) -> AiohttpResponse:
+        if may_end is not None:  # aiohttp has no way to hold back the end of a body whose length is known
+            await may_end()
         loop = asyncio.get_running_loop()
         start = loop.time()
         data = io.BytesIO(body) if body is not None and len(body) > _LARGE_BODY_BYTES else body

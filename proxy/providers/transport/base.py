@@ -3,7 +3,7 @@
 TransportError says where it broke and whether a byte of the request may have reached the provider.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from proxy.providers.deadlines import Deadlines
@@ -31,6 +31,11 @@ class ConnectionCounts(NamedTuple):
 NO_CONTENT = "the provider sent keep-alives, but no content within the first-token time-out"
 
 Take = Callable[[bytes], bool]  # takes the next piece; False: no more for now
+MayEnd = Callable[[], Awaitable[None]]
+"""Awaited once, before the last bytes of a body leave: what goes out before them is no request that can be acted on.
+
+What it raises ends the exchange and is raised by send(); the provider has been asked for nothing then.
+"""
 
 
 async def read_to(answer: "UpstreamResponse", take: Take) -> bool:
@@ -85,8 +90,20 @@ class Transport(Protocol):
     """The way to one provider."""
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
-    ) -> UpstreamResponse: ...
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        deadlines: Deadlines,
+        may_end: MayEnd | None = None,
+    ) -> UpstreamResponse:
+        """Send a request and return the head of its answer; raises TransportError.
+
+        The last bytes of the body leave only once may_end has returned; all before them may leave meanwhile. Only the
+        wait for a connection counts for the deadlines until then.
+        """
+        ...
 
     def connections(self) -> ConnectionCounts:
         """Return how many connections there are now."""

@@ -87,6 +87,7 @@ class SqliteLedger:
         self.ids = RequestIds(last)
         self.open: Callable[[OpenRow], InlineFuture[None]] = writer.submit
         self.end: WriteEnd = writer.submit
+        self.is_idle: Callable[[], bool] = writer.is_idle
 
     @property
     def problem(self) -> str | None:

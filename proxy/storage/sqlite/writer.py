@@ -201,6 +201,9 @@ class Writer:
         """Return how many operations were submitted and are not written yet."""
         return self._waiting
 
+    def is_idle(self) -> bool:
+        return not self._waiting and self.problem is None
+
     def start(self) -> None:
         self._signal = ThreadSignal(self._loop, self._take_results)
         self._thread.start()

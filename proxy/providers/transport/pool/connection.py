@@ -23,6 +23,10 @@ WRITE_BYTES: Final = (
     256 << 10
 )  # a body up to this goes out with its head; a larger one in pieces of this, as they drain
 
+# Held back of a body until the request may be whole. Small bodies are held whole: what their first bytes would gain
+# is nothing, as they fit into one packet with the rest.
+HELD_BYTES: Final = 1024
+
 
 class _BadHeadError(Exception):
     """Raised within llhttp's callbacks to make it stop."""
@@ -102,30 +106,50 @@ class UpstreamConnection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def send(self, head: bytes, body: bytes | None, start_s: float, deadlines: Deadlines) -> PooledResponse:
-        """Begin an exchange: send a request in one go, but of one with a body above WRITE_BYTES only the head."""
+    def send(
+        self, head: bytes, body: bytes | None, start_s: float, deadlines: Deadlines, held: int = 0
+    ) -> PooledResponse:
+        """Begin an exchange: send a request in one go, but of one with a body above WRITE_BYTES only the head.
+
+        held: how many bytes at the end of a body are held back for write_end().
+        """
         transport = self.transport
         assert transport is not None
         self._bare_bytes = self._interim = 0
         self._head = []  # it may hold trailers of the answer before
         self._keep = self._until_close = self._done = False
-        transport.write(head if body is None or len(body) > WRITE_BYTES else head + body)
+        if held:
+            self._unsent = True
+            if body is not None and held < len(body) <= WRITE_BYTES:
+                head += body[:-held]
+        elif body is not None and len(body) <= WRITE_BYTES:
+            head += body
+        transport.write(head)
         answer = self._answer = PooledResponse(self._loop, transport, start_s, deadlines)
         return answer
 
-    async def write_large(self, answer: PooledResponse, body: bytes) -> None:
-        """Send a large body no faster than it leaves; an answer that refuses it ends the sending."""
+    async def write_large(self, answer: PooledResponse, view: memoryview, rest: int = 0) -> None:
+        """Send a large body no faster than it leaves; an answer that refuses it ends the sending.
+
+        rest: how many bytes follow by write_end().
+        """
         transport = self.transport
         assert transport is not None
         self._unsent = True
-        view = memoryview(body)
         for start in range(0, len(view), WRITE_BYTES):
             while self._choked and answer.status < 300 and not answer.complete:
                 await answer.wait()
             if answer.status >= 300 or answer.complete or answer.failed:
                 return  # not all was sent, so the connection ends with the answer
             transport.write(view[start : start + WRITE_BYTES])
-        self._unsent = False
+        self._unsent = rest > 0
+
+    def write_end(self, answer: PooledResponse, view: memoryview) -> None:
+        """Send what was held back, unless the answer has refused what came before it; then the connection ends."""
+        if answer.status < 300 and not answer.complete:
+            assert self.transport is not None
+            self.transport.write(view)
+            self._unsent = False
 
     # asyncio's side.
 

@@ -6,15 +6,16 @@ differences.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Mapping
 
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import ConnectionCounts, TransportError
+from proxy.providers.transport.base import ConnectionCounts, MayEnd, TransportError
 from proxy.providers.transport.connect_errors import no_connection, no_tls, refused_by_proxy, timed_out
 from proxy.providers.transport.network import DIRECT, Network, tls_context
 from proxy.providers.transport.pool.addresses import Addresses, connect
-from proxy.providers.transport.pool.connection import WRITE_BYTES, UpstreamConnection
+from proxy.providers.transport.pool.connection import HELD_BYTES, WRITE_BYTES, UpstreamConnection
 from proxy.providers.transport.pool.origin import Origin
 from proxy.providers.transport.pool.request_head import HeaderRefusedError, request_head
 from proxy.providers.transport.pool.response import PooledResponse
@@ -61,7 +62,13 @@ class PooledTransport:
         return (origin.host, origin.port) if self._proxy is None else (self._proxy.host, self._proxy.port)
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadlines: Deadlines
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        deadlines: Deadlines,
+        may_end: MayEnd | None = None,
     ) -> PooledResponse:
         """Return the answer once its head is complete; raises TransportError, or ValueError for a URL elsewhere."""
         origin = self._origin
@@ -77,16 +84,28 @@ class PooledTransport:
         loop = self._loop
         if loop is None:  # asked for once: CPython 3.11 makes a system call of it
             loop = self._loop = asyncio.get_running_loop()
+        if may_end is not None and not body:  # there is no end to hold back
+            await may_end()
+            may_end = None
         start_s = loop.time()
         connection = self._take(start_s)
         if connection is None:
             # a task of its own: time-outs need one, and those who send may run without
             connection = await loop.create_task(self._connect(loop, start_s, deadlines))
-        self._sweep.expect(loop, start_s, deadlines)
-        answer = connection.send(head, body, start_s, deadlines)
-        self._active.add(answer)
-        if body is not None and len(body) > WRITE_BYTES:
-            await connection.write_large(answer, body)
+        answer = None
+        if may_end is not None and body is not None:
+            answer = await self._send_in_two(connection, head, body, deadlines, may_end)
+            if answer is None:  # it broke before the request was whole: the provider has nothing to act on
+                start_s = loop.time()
+                connection = self._take(start_s)
+                if connection is None:
+                    connection = await loop.create_task(self._connect(loop, start_s, deadlines))
+        if answer is None:
+            self._sweep.expect(loop, start_s, deadlines)
+            answer = connection.send(head, body, start_s, deadlines)
+            self._active.add(answer)
+            if body is not None and len(body) > WRITE_BYTES:
+                await connection.write_large(answer, memoryview(body))
         try:
             while not answer.status:
                 await answer.change()
@@ -97,6 +116,33 @@ class PooledTransport:
             assert self._proxy is not None
             answer.abort()
             raise refused_by_proxy(407, self._proxy)
+        return answer
+
+    async def _send_in_two(
+        self, connection: UpstreamConnection, head: bytes, body: bytes, deadlines: Deadlines, may_end: MayEnd
+    ) -> PooledResponse | None:
+        """Send all but the end of a request, and the end once may_end has returned; None: the connection broke before.
+
+        The deadlines begin with the end, as if all of it had left then.
+        """
+        assert self._loop is not None
+        view = memoryview(body)
+        held = min(len(view), HELD_BYTES)
+        answer = connection.send(head, body, _NEVER_S, deadlines, held)
+        self._active.add(answer)
+        try:
+            if len(view) > WRITE_BYTES:
+                with contextlib.suppress(TransportError):  # as broken as if it were noticed now
+                    await connection.write_large(answer, view[:-held], rest=held)
+            await may_end()
+        except BaseException:
+            answer.abort()
+            raise
+        if answer.failed:
+            return None
+        answer.start_s = start_s = self._loop.time()
+        self._sweep.expect(self._loop, start_s, deadlines)
+        connection.write_end(answer, view[-held:])
         return answer
 
     def _for_proxy(self, origin: Origin, target: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:

@@ -27,7 +27,6 @@ class PooledResponse:
         "_known",
         "_last_s",
         "_loop",
-        "_start_s",
         "_transport",
         "_waiter",
         "_whole",
@@ -40,6 +39,7 @@ class PooledResponse:
         "header",
         "paused",
         "pieces",
+        "start_s",
         "status",
         "stopped",
         "take",
@@ -57,7 +57,7 @@ class PooledResponse:
         self.deadlines = deadlines
         self._loop = loop
         self._transport = transport
-        self._start_s = self._last_s = start_s
+        self.start_s = self._last_s = start_s  # infinity until the request is whole
         self._waiter: InlineFuture[None] | None = None
         self._failure: tuple[Kind, str] | None = None
         self.fault: Exception | None = None  # raised by take, to be raised in pump()
@@ -247,9 +247,9 @@ class PooledResponse:
             self.fed = False
             self._last_s = now_s
         deadlines = self.deadlines
-        total_s = self._start_s + deadlines.total_s
-        part_s = self._last_s + deadlines.idle_s if self.status else self._start_s + deadlines.header_s
-        if self.awaits_content and now_s >= self._start_s + deadlines.first_token_s and not self.paused:
+        total_s = self.start_s + deadlines.total_s
+        part_s = self._last_s + deadlines.idle_s if self.status else self.start_s + deadlines.header_s
+        if self.awaits_content and now_s >= self.start_s + deadlines.first_token_s and not self.paused:
             self.fail("first_token_timeout", NO_CONTENT)
             return
         if now_s < min(part_s, total_s):
