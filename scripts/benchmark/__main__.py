@@ -6,23 +6,30 @@ import datetime as dt
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import frames
+import hold_ipc
 import instructions
+import peers
+import stages
 from figures import Figures
 from gates import GATE_COLUMNS, Verdict, over, verdicts
-from machine import BenchError, describe, require_tools, two_cores
+from machine import BenchError, describe, require_tools, run_on_core, two_cores
 from page import PAGE, write_tables
 from plan import FULL, SHORT, Plan
 from report import COLUMNS, Line, count_text, gate_text, ledger_count_text, lines, markdown, table_text
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rounds import Bench
+from systems import Tollkeeper
 
+_HOLD_S = "3"  # a way and number at once
 _EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 
 
@@ -49,6 +56,21 @@ def parse() -> argparse.Namespace:
         help="count the Python frames of a request on its way instead; KIND (such as streamed) prints the way itself",
     )
     parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="measure beside LiteLLM and Portkey's gateway instead, which are set up in ~/.cache; five minutes",
+    )
+    parser.add_argument(
+        "--stages",
+        action="store_true",
+        help="say where the instructions of a plain request go instead, by room and by library; half a minute",
+    )
+    parser.add_argument(
+        "--hold",
+        action="store_true",
+        help="measure a hold that is asked of another process instead; half a minute",
+    )
+    parser.add_argument(
         "--gate",
         type=float,
         nargs="?",
@@ -72,25 +94,101 @@ def parse() -> argparse.Namespace:
 
 
 def measure(plan: Plan, parent: Path, console: Console) -> Figures:
-    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=parent) as folder:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, disable=not console.is_terminal, refresh_per_second=2) as progress:
-            task = progress.add_task("starting")
+    with (
+        tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=parent) as folder,
+        steps_of(console) as (progress, task, say),
+    ):
+        bench = Bench(Path(folder), plan, two_cores(), say)
+        counts = instructions.steps(chunks=not plan.short)
+        progress.update(task, total=bench.steps + counts)
+        figures = bench.run()
+        if counts:
+            figures.instructions = instructions.measure_once(
+                Path(folder), two_cores(), say, plan.counted_requests, chunks=not plan.short
+            )
+        return figures
 
-            def say(what: str) -> None:
-                progress.update(task, advance=1, description=what)
-                if not console.is_terminal:
-                    console.print(f"bench: {what}", highlight=False)
 
-            bench = Bench(Path(folder), plan, two_cores(), say)
-            counts = instructions.steps(chunks=not plan.short)
-            progress.update(task, total=bench.steps + counts)
-            figures = bench.run()
-            if counts:
-                figures.instructions = instructions.measure_once(
-                    Path(folder), two_cores(), say, plan.counted_requests, chunks=not plan.short
-                )
-            return figures
+def measure_peers(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure beside other gateways; print the table, and keep it where that is asked for."""
+    require_tools()
+    peers.set_up(lambda what: console.print(f"bench: {what}", highlight=False, markup=False))
+    with (
+        tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=arguments.dir) as folder,
+        steps_of(console) as (progress, task, say),
+    ):
+        bench = peers.PeerBench(Path(folder), two_cores(), say)
+        progress.update(task, total=bench.steps)
+        figures = bench.run()
+    text = f"{peers.versions(describe())} {peers.sentence(figures)}"
+    keep_table(arguments, "peers", peers.COLUMNS, peers.rows(figures), text, figures.as_json())
+    return 0
+
+
+def measure_hold(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure a hold here and in another process; print the table, and keep it where that is asked for."""
+    console.print("bench: holds here and in another process (half a minute)", highlight=False)
+    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=arguments.dir) as folder:
+        ours, place = Tollkeeper(Path(folder) / "ours", two_cores()[0], upstream_port=1), Path(folder) / "holds"
+        place.mkdir()
+        core, other_core = map(str, two_cores())
+        script = [sys.executable, str(Path(hold_ipc.__file__)), str(ours.config), ours.limited_token, str(place)]
+        found = json.loads(run_on_core(two_cores()[0], [*script, core, other_core, _HOLD_S]))
+    about = describe()
+    text = f"{about['cpu']}; Python {about['python']}; commit {about['commit']}."
+    keep_table(arguments, "hold", hold_ipc.COLUMNS, hold_ipc.rows(found["ways"]), text, found)
+    for fault in found["faults"]:
+        console.print(f"bench: {fault}", style="red", highlight=False, markup=False)
+    return 1 if found["faults"] else 0
+
+
+def measure_stages(arguments: argparse.Namespace, console: Console) -> int:
+    """Count where the instructions of a plain request go; print the table, and keep it where that is asked for."""
+    instructions.require_valgrind()
+    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=arguments.dir) as folder:
+        rooms, libraries = stages.measure(
+            Path(folder), two_cores(), lambda what: console.print(f"bench: {what}", highlight=False)
+        )
+    about = describe()
+    text = f"A plain request, event loop; Python {about['python']}; commit {about['commit']}."
+    found: dict[str, object] = {"rooms": rooms, "libraries": libraries}
+    keep_table(arguments, "stages", stages.COLUMNS, stages.rows(rooms, libraries), text, found)
+    return 0
+
+
+def keep_table(
+    arguments: argparse.Namespace,
+    name: str,
+    columns: tuple[str, ...],
+    rows: list[tuple[str, ...]],
+    text: str,
+    figures: dict[str, object],
+) -> None:
+    """Print a table; write its run as JSON, and the table into the page, where that is asked for."""
+    output = Console(width=None if sys.stdout.isatty() else 200)
+    output.print(table_of(text, columns, rows))
+    now = dt.datetime.now(tz=dt.UTC)
+    document = json.dumps({"when": now.isoformat(), "machine": describe(), "text": text, **figures}, indent=1) + "\n"
+    if arguments.json:
+        arguments.json.write_text(document)
+    if arguments.report:
+        (_EVIDENCE / f"{name}-{now:%Y-%m-%d}.json").write_text(document)
+        write_tables(PAGE, {name: f"{text} {now:%Y-%m-%d}.\n\n{table_text(columns, rows)}"})
+
+
+@contextmanager
+def steps_of(console: Console) -> Iterator[tuple[Progress, TaskID, Callable[[str], None]]]:
+    """Show how far a run is: a bar on a terminal, a line a step in a log."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, refresh_per_second=2) as progress:
+        task = progress.add_task("starting")
+
+        def say(what: str) -> None:
+            progress.update(task, advance=1, description=what)
+            if not console.is_terminal:
+                console.print(f"bench: {what}", highlight=False, markup=False)
+
+        yield progress, task, say
 
 
 def count(parent: Path, console: Console) -> int:
@@ -194,6 +292,12 @@ def main() -> int:
             return count(arguments.dir, talk)
         if arguments.frames is not None:
             return follow(arguments.frames, arguments.dir)
+        if arguments.hold:
+            return measure_hold(arguments, talk)
+        if arguments.stages:
+            return measure_stages(arguments, talk)
+        if arguments.peers:
+            return measure_peers(arguments, talk)
         require_tools()
         if arguments.gate is not None:
             instructions.require_valgrind()

@@ -10,8 +10,8 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -66,6 +66,24 @@ async def ways(folder: Path) -> dict[str, Way]:
 
     A stream's events come each by itself, or together, as from a fast model: then all but the ends are in one read.
     """
+    async with _served(folder) as (port, ours):
+        ask, together = _Asker(port, _profiled), paced_model(_EVENTS, _EVENTS)
+        return {
+            "plain JSON": await ask.way(ours.token, {**_CHAT, "model": JSON_MODEL}),
+            "streamed": await ask.way(ours.token, {**_CHAT, "model": STREAM_MODEL, "stream": True}),
+            "streamed together": await ask.way(ours.token, {**_CHAT, "model": together, "stream": True}),
+            "five limits": await ask.way(ours.limited_token, {**_CHAT, "model": JSON_MODEL}),
+        }
+
+
+async def codes(folder: Path) -> Way:
+    """Return the way of a plain JSON request in byte codes: a file and a function for each one that is executed."""
+    async with _served(folder) as (port, ours):
+        return await _Asker(port, _traced).way(ours.token, {**_CHAT, "model": JSON_MODEL})
+
+
+@asynccontextmanager
+async def _served(folder: Path) -> AsyncIterator[tuple[int, Tollkeeper]]:
     upstream = Upstream(folder, 0, events=_EVENTS, interval_ms=1)
     upstream.start()
     try:
@@ -73,13 +91,7 @@ async def ways(folder: Path) -> dict[str, Way]:
         app = App(lambda: load_file(ours.config, {}))
         await app.start(load_file(ours.config, {}))
         try:
-            ask, together = _Asker(app.port), paced_model(_EVENTS, _EVENTS)
-            return {
-                "plain JSON": await ask.way(ours.token, {**_CHAT, "model": JSON_MODEL}),
-                "streamed": await ask.way(ours.token, {**_CHAT, "model": STREAM_MODEL, "stream": True}),
-                "streamed together": await ask.way(ours.token, {**_CHAT, "model": together, "stream": True}),
-                "five limits": await ask.way(ours.limited_token, {**_CHAT, "model": JSON_MODEL}),
-            }
+            yield app.port, ours
         finally:
             await app.close()
     finally:
@@ -89,8 +101,9 @@ async def ways(folder: Path) -> dict[str, Way]:
 class _Asker:
     """A client of its own thread, and the profile of the loop's."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, noted: Callable[[list[tuple[str, str]]], AbstractContextManager[None]]) -> None:
         self._port = port
+        self._noted = noted
 
     async def way(self, token: str, body: dict[str, Any]) -> Way:
         """Return the shortest way of the last requests over one connection."""
@@ -103,7 +116,7 @@ class _Asker:
         for n in range(_FOLLOWED):
             arrived.clear()
             frames: list[tuple[str, str]] = []
-            with _profiled(frames):
+            with self._noted(frames):
                 proceed.release()
                 await (asking if n == _FOLLOWED - 1 else arrived.wait())
             found.append(Way(tuple(frames)))
@@ -140,3 +153,26 @@ def _profiled(frames: list[tuple[str, str]]) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(None)
+
+
+@contextmanager
+def _traced(codes: list[tuple[str, str]]) -> Iterator[None]:
+    def note(frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
+        code = frame.f_code
+        if event != "call" or not code.co_filename.startswith(_PACKAGE):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        where = (code.co_filename.removeprefix(_PACKAGE).removesuffix(".py"), code.co_qualname)
+
+        def count(_frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:
+            if event == "opcode":
+                codes.append(where)
+            return count
+
+        return count
+
+    sys.settrace(note)
+    try:
+        yield
+    finally:
+        sys.settrace(None)

@@ -88,6 +88,32 @@ def measure(
     }
 
 
+def profile_of(
+    folder: Path, cores: tuple[int, int], say: Callable[[str], None], requests: int
+) -> tuple[list[str], int]:
+    """Return the lines of the event loop's profile of plain requests, and how many requests they are of."""
+    say("counting instructions: no limits")
+    folder = folder / "profile"
+    folder.mkdir()
+    upstream = Upstream(folder, cores[1], events=1, interval_ms=1)
+    upstream.start()
+    ours = Counted(folder / "ours", cores[0], upstream.port)
+    try:
+        ours.start()
+        _ask(ours.port, ours.token, _WARM_UP)
+        ours.count("on")
+        _ask(ours.port, ours.token, requests)
+        ours.count("off")
+        dumped = ours.dump()
+        first = min(dumped.parent.glob(f"{dumped.name}-*"))
+        return first.read_text().splitlines(), requests * _CONNECTIONS
+    finally:
+        try:
+            ours.stop()
+        finally:
+            upstream.stop()
+
+
 def steps(*, chunks: bool) -> int:
     """Return how often measure_once says what it does; 0 where this machine cannot count."""
     if platform.system() != "Linux" or not shutil.which("valgrind"):

@@ -15,8 +15,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Awaitable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -232,13 +232,13 @@ async def check_books(path: Path, till: Till, outcome: Outcome) -> None:
     ]
 
 
-async def measure(loaded: LoadedConfig, token: str, folder: Path, rate: float, rate_s: float, flat_s: float) -> Outcome:
+@asynccontextmanager
+async def opened_till(loaded: LoadedConfig, token: str, path: Path, outcome: Outcome) -> AsyncIterator[Till]:
+    """Open a new ledger for the user whose token it is, with the settings of a proxy for it and for collections."""
     settings = loaded.settings
     found = build_directory(settings, [], [], {}).find(token_hash(token))
     if found is None:
         raise BenchError("the token is not in the configuration")
-    outcome = Outcome(sync_us=time_syncs(folder))
-    path = folder / "ledger.db"
     ledger = open_ledger(
         path,
         asyncio.get_running_loop(),
@@ -247,15 +247,21 @@ async def measure(loaded: LoadedConfig, token: str, folder: Path, rate: float, r
         queue_max=settings.ledger.queue_max,
     )
     try:
-        till = Till(found.identity, MemoryLimiter(QuotaBook(ZoneInfo(settings.timezone))), ledger, outcome)
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
+        yield Till(found.identity, MemoryLimiter(QuotaBook(ZoneInfo(settings.timezone))), ledger, outcome)
+    finally:
+        await ledger.close()
+
+
+async def measure(loaded: LoadedConfig, token: str, folder: Path, rate: float, rate_s: float, flat_s: float) -> Outcome:
+    outcome = Outcome(sync_us=time_syncs(folder))
+    path = folder / "ledger.db"
+    async with opened_till(loaded, token, path, outcome) as till:
         await at_rate(till, outcome, rate, rate_s)
         await flat_out(till, outcome, flat_s)
         await check_books(path, till, outcome)
-    finally:
-        await ledger.close()
     return outcome
 
 

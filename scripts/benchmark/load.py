@@ -3,6 +3,7 @@
     python load.py streams PORT TOKEN STREAMS EVENTS INTERVAL_MS MODEL
     python load.py latency PORT TOKEN RATE SECONDS CONNECTIONS MODEL ...
     python load.py lanes TOKEN RATE SECONDS CONNECTIONS MODEL NAME=PORT ...
+    python load.py ... --header "Name: value"        sends it with each request, too
 
 RATE is that of all models together, which are asked equally often, in an order by chance. With lanes, one model is
 asked through several ports at once, each at RATE, over CONNECTIONS of its own.
@@ -43,15 +44,16 @@ class Outcome:
         self.first_failure = self.first_failure or what
 
 
-def chat_request(token: str, model: str, *, stream: bool) -> bytes:
-    """Give one whole HTTP request with a chat of 2 KB."""
+def chat_request(token: str, model: str, *, stream: bool, headers: list[str] | None = None) -> bytes:
+    """Return one whole HTTP request with a chat of 2 KB."""
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": _FILLER}]
     chat = {"model": model, "messages": messages, "temperature": 0.2, "max_tokens": 80}
     body = json.dumps({**chat, "stream": True} if stream else chat, separators=(",", ":")).encode()
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n"
     )
+    head += "".join(f"{one}\r\n" for one in headers or ()) + "\r\n"
     return head.encode() + body
 
 
@@ -193,11 +195,19 @@ class Asked:
 
 
 async def run_latency(
-    port: int, token: str, rate: float, seconds: float, connections: int, models: list[str]
+    port: int,
+    token: str,
+    rate: float,
+    seconds: float,
+    connections: int,
+    models: list[str],
+    headers: list[str] | None = None,
 ) -> Outcome:
     """Ask one port for all models at a rate that they share; the delays are by model."""
     delays_us: dict[str, list[float]] = {model: [] for model in models}
-    turns = [Asked(port, chat_request(token, model, stream=False), delays_us[model]) for model in models]
+    turns = [
+        Asked(port, chat_request(token, model, stream=False, headers=headers), delays_us[model]) for model in models
+    ]
     return await run_open_loop(turns, delays_us, rate, seconds, connections)
 
 
@@ -243,17 +253,24 @@ async def run_open_loop(
 
 
 def main(kind: str, *arguments: str) -> None:
+    headers: list[str] = []
+    while len(arguments) > 1 and arguments[-2] == "--header":
+        *rest, _, header = arguments
+        headers.append(header)
+        arguments = tuple(rest)
     if kind == "streams":
         port, token, *numbers, model = arguments
         streams, events, interval_ms = map(int, numbers)
         outcome = uvloop.run(run_streams(int(port), token, streams, events, interval_ms, model))
     elif kind == "latency":
         port, token, rate, seconds, connections, *models = arguments
-        outcome = uvloop.run(run_latency(int(port), token, float(rate), float(seconds), int(connections), models))
+        outcome = uvloop.run(
+            run_latency(int(port), token, float(rate), float(seconds), int(connections), models, headers)
+        )
     else:
         token, rate, seconds, connections, model, *named = arguments
         ports = {name: int(port) for name, _, port in (one.partition("=") for one in named)}
-        request = chat_request(token, model, stream=False)
+        request = chat_request(token, model, stream=False, headers=headers)
         outcome = uvloop.run(run_lanes(ports, request, float(rate), float(seconds), int(connections)))
     for one in outcome.delays_us.values():
         one.sort()

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from closed_loop import Answered, keep_busy
 from figures import Count, Figures, LedgerCount, OpenLoop, Streams, add, percentile
 from machine import BenchError, run_on_core, running_on_core
 from made_ledger import make_ledger
@@ -194,10 +195,10 @@ class Bench:
 
         def run() -> int:
             nonlocal rate
-            answered, seconds, failed = self._wrk(lane, self._plan.json_s)
-            rate = answered / seconds
+            found = self._wrk(lane, self._plan.json_s)
+            rate = found.requests / found.seconds
             time.sleep(0.2)  # what is written after the answer belongs to the request
-            return failed
+            return found.failed
 
         cpu_before_s = lane.service.cpu_s()
         answered = self._counted(lane, load, run)
@@ -206,20 +207,12 @@ class Bench:
             add(self.figures.json_us, lane.name, used_us / answered)
         add(self.figures.json_per_s, lane.name, rate)
 
-    def _wrk(self, lane: Lane, seconds: int) -> tuple[int, float, int]:
-        """Keep the plan's connections busy; return answered requests, seconds, failures."""
-        command = ["wrk", "-t1", f"-c{self._plan.json_connections}", f"-d{seconds}s", "-s", str(_HERE / "chat.lua")]
-        output = run_on_core(
-            self._load_core, [*command, f"http://127.0.0.1:{lane.service.port}", "--", lane.token, lane.json_model]
-        )
-        line = next((one for one in output.splitlines() if one.startswith("BENCH ")), None)
-        if line is None:
-            raise BenchError(f"wrk did not end as it should:\n{output[-2000:]}")
-        answered, not_2xx, broken, took_s = line.split()[1:]
-        return int(answered), float(took_s), int(not_2xx) + int(broken)
+    def _wrk(self, lane: Lane, seconds: int) -> Answered:
+        asked, connections = (lane.token, lane.json_model), self._plan.json_connections
+        return keep_busy(self._load_core, lane.service.port, asked, connections=connections, seconds=seconds)
 
     def _failures_of_wrk(self, lane: Lane, seconds: int) -> int:
-        return self._wrk(lane, seconds)[2]
+        return self._wrk(lane, seconds).failed
 
     def _streams(self, plan: StreamPlan, into: Streams, lane: Lane, load: str) -> None:
         outcome: dict[str, Any] = {}
