@@ -17,7 +17,7 @@ from proxy.pipeline.stops import StopMadeError, TargetLatch
 from proxy.pipeline.upstream.amendment import amendment_after
 from proxy.pipeline.upstream.attempt_log import log_fallback
 from proxy.pipeline.upstream.failure_decision import AMENDED, decide_next
-from proxy.pipeline.upstream.form_proof import learn_form, may_refuse, proof_of
+from proxy.pipeline.upstream.form_proof import learn_form, proof_of
 from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.hops import Hops
 from proxy.pipeline.upstream.send import send_attempt
@@ -53,7 +53,7 @@ async def find_answer(
             await recorder.opened(is_end=False)
         looks, opened = True, None
         if attempt.failure is None and (
-            (looks := hops.looks_at_answers()) or may_refuse(attempt, reservation.route, services)
+            (looks := hops.looks_at_answers()) or hops.may_refuse(attempt, reservation.route)
         ):
             opened = await open_answer(context, attempt, recorder.end)
             if context.stopped is not None:

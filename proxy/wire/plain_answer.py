@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.wire.amount import NO_AMOUNT, amount_of
 from proxy.wire.parsed_answer import ParsedAnswer, read_answer
 from proxy.wire.usage import MAX_TOKENS, Usage, is_plain_part
@@ -110,7 +111,10 @@ def _plain_usage(usage: _Usage) -> Usage | None:
     if cost not in _NOT_TOLD:
         if _NUMBER.fullmatch(cost) is None:
             return None
-        total = amount_of(cost.decode())
+        try:
+            total = *usd_to_pusd(cost.decode()), None
+        except MoneyError:
+            total = amount_of(cost.decode())  # which says what is wrong with it
     if usage.cost_details is not None:
         behind = bytes(usage.cost_details.upstream_inference_cost)
         if behind not in _NOT_TOLD:

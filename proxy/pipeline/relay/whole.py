@@ -64,7 +64,9 @@ class WholeRelay(Relay):
         headers = response_headers(context, self.attempt)
         if settlement.cost_pusd is not None and settlement.state == "settled":
             headers["x-tollkeeper-cost-usd"] = pusd_to_usd(settlement.cost_pusd)
-        return context.whole(status, headers, body)
+        if context.claim is not None:
+            return context.whole(status, headers, body)
+        return context.downstream.whole(status, headers, body, context.started_ms)
 
     def _gone(self) -> None:
         """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill.

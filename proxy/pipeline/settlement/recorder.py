@@ -48,7 +48,7 @@ from proxy.pipeline.values.settlement import (
     Settlement,
 )
 from proxy.policy.quota import NOT_KNOWN, Amounts
-from proxy.providers.generation import GenerationAccess
+from proxy.providers.generation import GenerationAccess, is_generation_id
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.storage.ledger import LedgerUnavailableError
@@ -434,21 +434,24 @@ class Recorder:
         told = usage = attempt_result.usage or NO_USAGE
         if settlement.flags and not settlement.flags.isdisjoint(CONTRADICTED):
             told, usage = of_contradicted(usage, settlement), NO_USAGE
-        input_tokens, output_tokens, cached_tokens, reasoning_tokens = usage[:4]  # in the order of its fields
+        # by their names the fields take several times as long
+        input_tokens, output_tokens, cached_tokens, reasoning_tokens, _, _, _, _, _, extras = usage
         if input_tokens is None or output_tokens is None:  # as is_half()
-            usage = NO_USAGE
-            input_tokens = output_tokens = cached_tokens = reasoning_tokens = None
+            input_tokens = output_tokens = cached_tokens = reasoning_tokens = extras = None
         identity, started_s, first_byte_s = reservation.identity, context.started_s, attempt_result.first_byte_s
         self._heard_s = now_s = self._services.clock.monotonic_s()
         duration_ms = int((now_s - started_s) * 1000)
         uncounted = uncounted_tokens(settlement, reservation.tokens) if input_tokens is None else 0
         self._quota_tokens = (input_tokens or 0) + (output_tokens or 0) + uncounted
-        counts = None if usage.extras is None else counted(usage.extras)
+        counts = None if extras is None else counted(extras)
         pieces = reservation.pieces
         uncounted_pieces = NO_PIECES
         if (counts is not None or pieces is not NONE_ASKED) and settlement.state == "settled":
             uncounted_pieces = pieces.uncounted(counts)
-        model = short_names[attempt_result.model] or (attempt.target.model if attempt is not None else None)
+        model, served_by, generation_id = attempt_result.model, attempt_result.served_by, attempt_result.generation_id
+        model = short_names.get(model) or short_names[model] or (attempt.target.model if attempt is not None else None)
+        if generation_id is not None and is_generation_id(generation_id) is None:  # which is short
+            generation_id = short(generation_id)
         others = None
         if attempt is None:  # nothing was sent: it counts as what would have been asked
             others = f"{reservation.row.target_provider}/{reservation.row.target_model}"
@@ -475,14 +478,14 @@ class Recorder:
             None if first_byte_s is None else int((first_byte_s - started_s) * 1000),
             duration_ms,
             attempt.n if attempt is not None else 0,
-            short(attempt_result.generation_id),
+            generation_id,
         )
         columns = (
             error or attempt_result.error,
             " ".join(sorted(settlement.flags)) if settlement.flags else None,
             "not_sent" if attempt is None else attempt_result.error or "ok",
             attempt_result.status,
-            short_names[attempt_result.served_by],
+            None if served_by is None else short_names.get(served_by) or short_names[served_by],
             others,
             told.is_byok,
             told.upstream_pusd,

@@ -12,15 +12,6 @@ def proof_of(attempt: Attempt, route: Route) -> Proof:
     return attempt.provider.base_url, attempt.target.model, route.endpoint.name, route.preset, attempt.streamed
 
 
-def may_refuse(attempt: Attempt, route: Route, services: Services) -> bool:
-    """Return whether an answer under 200 may still refuse what the proxy wrote: none of the kind has come yet."""
-    sent = route.body if route.asked is None else route.asked  # as Route.sent
-    if attempt.body is None or len(attempt.body) <= len(sent):
-        return False
-    proof = attempt.provider.base_url, attempt.target.model, route.endpoint.name, route.preset, attempt.streamed
-    return proof not in services.forms.proved  # proof_of(), which takes longer to call
-
-
 def learn_form(attempt: Attempt, route: Route, services: Services) -> None:
     """Keep what an answer has proved."""
     services.forms.prove(proof_of(attempt, route))

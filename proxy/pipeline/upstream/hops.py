@@ -109,6 +109,14 @@ class Hops:
         others = (at for at in range(len(self.route.targets)) if at != here)
         return any(at not in left or left[at].again_s is not None for at in others)
 
+    def may_refuse(self, attempt: Attempt, route: Route) -> bool:
+        """Return whether an answer under 200 may still refuse what the proxy wrote: none of the kind has come yet."""
+        sent = route.body if route.asked is None else route.asked  # as Route.sent
+        if attempt.body is None or len(attempt.body) <= len(sent):
+            return False
+        proof = attempt.provider.base_url, attempt.target.model, route.endpoint.name, route.preset, attempt.streamed
+        return proof not in self._services.forms.proved  # as proof_of() says, which takes longer to call
+
     def begin(self, reservation: Reservation) -> Attempt:
         """Return the first attempt, whose row was written with the reservation."""
         self._reservation = reservation

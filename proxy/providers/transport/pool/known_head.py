@@ -27,9 +27,13 @@ Line = tuple[str, str | None]
 
 
 class WholeAnswer(NamedTuple):
-    """An answer that came in one piece. values: of its headers, in their order; text: its head as it was written."""
+    """An answer that came in one piece. values: of its headers, in their order; text: its head as it was written.
+
+    by_name: its values by their names, of several with one name the first.
+    """
 
     values: tuple[str, ...]
+    by_name: dict[str, str]
     text: str
     body: bytes
 
@@ -37,7 +41,7 @@ class WholeAnswer(NamedTuple):
 class KnownHead:
     """All heads that have these lines, and other values only where a line has none."""
 
-    __slots__ = ("_length_at", "_match", "_names_back", "_passed", "names")
+    __slots__ = ("_length_at", "_match", "_names_back", "names", "passed")
 
     def __init__(self, lines: tuple[Line, ...]) -> None:
         self.names = tuple(name.lower() for name, _ in lines)
@@ -49,7 +53,8 @@ class KnownHead:
         ]
         texts = [f"{re.escape(name)}: {value}" for (name, _), value in zip(lines, values, strict=True)]
         self._match = re.compile("\r\n".join((re.escape(_STATUS_LINE), *texts, ""))).fullmatch
-        self._passed = tuple((at, name) for at, own in enumerate(self.names) if (name := passed_name(own)) is not None)
+        # which values a client gets, and under which names
+        self.passed = tuple((at, name) for at, own in enumerate(self.names) if (name := passed_name(own)) is not None)
 
     def read(self, data: bytes) -> WholeAnswer | None:
         """Return the answer that data is, from its first byte to its last; None: it has to be read by llhttp."""
@@ -75,15 +80,10 @@ class KnownHead:
             body, is_whole = data[chunk.end() : stop], data[stop:] == _LAST_CHUNK
         if not is_whole or not body:
             return None
-        return _new_tuple(WholeAnswer, (values, text, body))  # what WholeAnswer(…) comes to, without the call between
-
-    def by_name(self, values: tuple[str, ...]) -> dict[str, str]:
-        """Return the values by their names; of several with one name the first."""
-        return dict(zip(self._names_back, values[::-1]))  # noqa: B905 - one each, and strict takes as long again
-
-    def passed(self, values: tuple[str, ...]) -> dict[str, str]:
-        """Return the headers that a client gets."""
-        return {name: values[at] for at, name in self._passed}
+        by_name = dict(zip(self._names_back, values[::-1]))  # noqa: B905 - one each, and strict takes as long again
+        return _new_tuple(
+            WholeAnswer, (values, by_name, text, body)
+        )  # what WholeAnswer(…) comes to, without the call between
 
 
 _heads: Final = NameCache(KnownHead)

@@ -79,7 +79,8 @@ class PooledResponse:
     def passed(self, secret: str) -> dict[str, str]:
         whole = self._whole
         if whole is not None and (not secret or secret not in whole.text):
-            return self._known.passed(whole.values)
+            values = whole.values
+            return {name: values[at] for at, name in self._known.passed}
         return dict(pick_response_headers(self.headers, secret))
 
     def is_at_hand(self) -> bool:
@@ -199,7 +200,7 @@ class PooledResponse:
     def set_whole(self, known: KnownHead, whole: WholeAnswer) -> None:
         """Set all of an answer that came in one piece."""
         self.status, self._known, self._whole = 200, known, whole
-        self.header = known.by_name(whole.values).get
+        self.header = whole.by_name.get
         self.pieces = [whole.body]
 
     def inflate(self, encoding: str) -> None:
