@@ -430,7 +430,10 @@ class Recorder:
 
     def _row(self, settlement: Settlement, status: int, error: str | None) -> RequestEnd:
         reservation, attempt, context = self.reservation, self.attempt, self._context
-        attempt_result = attempt.result if attempt is not None else _UNHEARD
+        if attempt is not None:
+            attempt_result, provider, asked, n = attempt.result, attempt.provider.name, attempt.target.model, attempt.n
+        else:
+            attempt_result, provider, asked, n = _UNHEARD, None, None, 0
         told = usage = attempt_result.usage or NO_USAGE
         if settlement.flags and not settlement.flags.isdisjoint(CONTRADICTED):
             told, usage = of_contradicted(usage, settlement), NO_USAGE
@@ -449,13 +452,13 @@ class Recorder:
         if (counts is not None or pieces is not NONE_ASKED) and settlement.state == "settled":
             uncounted_pieces = pieces.uncounted(counts)
         model, served_by, generation_id = attempt_result.model, attempt_result.served_by, attempt_result.generation_id
-        model = short_names.get(model) or short_names[model] or (attempt.target.model if attempt is not None else None)
+        model = short_names.get(model) or short_names[model] or asked
         if generation_id is not None and is_generation_id(generation_id) is None:  # which is short
             generation_id = short(generation_id)
         others = None
         if attempt is None:  # nothing was sent: it counts as what would have been asked
             others = f"{reservation.row.target_provider}/{reservation.row.target_model}"
-        elif attempt.target.model != model or attempt.target.handed:
+        elif asked != model or attempt.target.handed:
             others = other_models(names_of(attempt), attempt.provider.name, model)
         # in the order of the fields of RequestEnd; of more than 30 at once CPython would make a list first
         outcome = (
@@ -463,7 +466,7 @@ class Recorder:
             context.started_ms
             + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
             model,
-            attempt.provider.name if attempt is not None else None,
+            provider,
             status,
             attempt_result.finish_reason
             if attempt_result.finish_reason in _REASONS
@@ -477,7 +480,7 @@ class Recorder:
             settlement.state,
             None if first_byte_s is None else int((first_byte_s - started_s) * 1000),
             duration_ms,
-            attempt.n if attempt is not None else 0,
+            n,
             generation_id,
         )
         columns = (
@@ -493,8 +496,8 @@ class Recorder:
             identity.user,
             identity.group,
             reservation.route.use_case,
-            reservation.row.streamed,
-            0 if attempt is None or attempt.n == 1 else fell_back(reservation.row, attempt),
+            int(reservation.streamed),
+            0 if attempt is None or n == 1 else fell_back(reservation.row, attempt),
             uncounted,
             (),
             counts,

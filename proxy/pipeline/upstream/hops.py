@@ -94,15 +94,20 @@ class Hops:
 
         A probe's first content lets other requests through, so it is watched for.
         """
-        place, route = self.place, self.route
-        if route.checks is not None or (
-            place.at + 1 < len(route.targets) if self._left is None else self._may_follow(self._left, place.at)
-        ):
+        place, route, left = self.place, self.route, self._left
+        if route.checks is not None:
             return True
-        if place.key_index >= 0 and len(place.provider.keys) > len(self._tried_keys):
+        if left is None:
+            if len(route.targets) > place.at + 1:
+                return True
+        elif self._may_follow(left, place.at):
+            return True
+        if len(place.provider.keys) > len(self._tried_keys) and place.key_index >= 0:
             return True
         health = place.health
-        return bool(health.models or not health.breaker.is_closed) and health.is_probing(place.target.model)
+        if health.breaker.is_closed and not health.models:
+            return False
+        return health.is_probing(place.target.model)
 
     def _may_follow(self, left: Mapping[int, FailedHop], here: int) -> bool:
         """Return whether there is another target to ask, for the first time or again."""

@@ -511,7 +511,8 @@ class Writer:
         resolved = self._resolved
         try:
             while resolved:
-                self._set_results(*resolved.popleft())
+                operations, outcomes = resolved.popleft()
+                self._set_results(operations, outcomes)
         finally:
             if resolved:  # one that went on has raised: the others are answered all the same
                 self._loop.call_soon(self._take_results)
@@ -519,7 +520,9 @@ class Writer:
     def _set_results(self, operations: list[Operation], outcomes: Outcomes) -> None:
         self._waiting -= len(operations)
         for _, waiter, call_done in operations:
-            answer, error = outcomes.get(waiter, _WRITTEN) if outcomes else _WRITTEN
+            answer = error = None
+            if outcomes:
+                answer, error = outcomes.get(waiter, _WRITTEN)
             if call_done is not None:
                 try:
                     call_done(error)
