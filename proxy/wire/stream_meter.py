@@ -16,6 +16,7 @@ from proxy.wire.usage_filter import without_usage
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Room for a picture in one event; what is larger passes unread."""
+_LAST_LINE: Final = b"\ndata: [DONE]\n\n"
 
 
 class StreamMeter(FramedMeter):
@@ -124,7 +125,8 @@ class StreamMeter(FramedMeter):
     @property
     def held(self) -> bytes:
         """Return the bytes from ``data: [DONE]`` on, at most max_event_bytes; more are dropped."""
-        return bytes(self._held) if self.screen is None else self.screen.last(bytes(self._held))
+        held = bytes(self._held)
+        return held if self.screen is None or held.find(self.screen.secret) < 0 else self.screen.last(held)
 
     @property
     def finished(self) -> bool:
@@ -182,7 +184,11 @@ class StreamMeter(FramedMeter):
 
     def _until_done(self, chunk: bytes) -> bytes:
         window = self._line + chunk if self._line else chunk
-        at = find_done(window) if window.find(b"[DONE]") >= 0 else -1
+        at = window.find(b"[DONE]")
+        if at == len(window) - 8 and window[-15:] == _LAST_LINE:  # as nearly every stream ends
+            at -= 6
+        elif at >= 0:
+            at = find_done(window)
         self._line = b"" if window[-1:] == b"\n" else begun_line(window)
         if at < 0:
             return chunk
@@ -249,7 +255,7 @@ class StreamMeter(FramedMeter):
             return
         is_one = events.find(b"\n\n") == len(events) - 2 and events.find(b"\r") < 0
         at, had_content = 0, self.content_seen
-        for event in (events,) if is_one else list(split_events(events)):
+        for event in (events,) if is_one else _whole_events(events):
             self._size_up(event)
             self._read_one(event)
             at += len(event)
@@ -309,10 +315,12 @@ class StreamMeter(FramedMeter):
             return
         if self.screen is not None and event.find(self.screen.secret) >= 0:
             event = self.screen.without_secret(event)  # its words may be quoted
-        if self.done and not self._read_done and event.find(b"[DONE]") >= 0 and find_done(event) >= 0:
-            self._read_done = True
+        if self.done and not self._read_done and event.find(b"[DONE]") >= 0:
+            self._read_done = event[:12] == _LAST_LINE[1:13] or find_done(event) >= 0
         if event[:6] == b"data: " and event.find(b"\n") == len(event) - 2 and event.find(b"\r") < 0:
             data = event[6:-2]  # as data_spans() has it, for the one line that nearly every event is
+        elif event[:1] == b":" and event.find(b"\n") == len(event) - 2 and event.find(b"\r") < 0:
+            return  # a comment
         elif spans := data_spans(event):
             data = b"\n".join([event[slice(*span)] for span in spans])
         elif event.lstrip().startswith((b"{", b"[")):
@@ -334,7 +342,9 @@ class StreamMeter(FramedMeter):
         self.generation_id = self.generation_id or (id_ if id_.__class__ is str and id_ else None)
         self.model = model if model.__class__ is str and model else self.model
         self.provider = provider if provider.__class__ is str and provider else self.provider
-        choices = choices_of(message)
+        choices = message.get("choices")
+        if choices.__class__ is not list or len(choices) != 1 or choices[0].__class__ is not dict:
+            choices = choices_of(message)
         speaks = fails = ends = False
         for choice in choices:
             if _says_something(choice):
@@ -395,6 +405,13 @@ class StreamMeter(FramedMeter):
             self.error = error
             self.error_code = error_code(error) or self.error_code
             self.error_type = error_type(error) or self.error_type
+
+
+def _whole_events(run: bytes) -> list[bytes]:
+    """Return the events of a run, as split_events() does."""
+    if run[-2:] != b"\n\n" or run.find(b"\r") >= 0:
+        return list(split_events(run))
+    return [event + b"\n\n" for event in run[:-2].split(b"\n\n")]
 
 
 def _index(choice: dict[str, Any]) -> int:

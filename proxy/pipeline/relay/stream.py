@@ -4,6 +4,7 @@ import asyncio
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.downstream import Reply
+from proxy.pipeline.errors import CLIENT_GONE_STATUS
 from proxy.pipeline.relay.base import Relay
 from proxy.providers.transport.base import TransportError
 from proxy.providers.transport.inflate import ENCODINGS
@@ -65,14 +66,16 @@ class StreamRelay(Relay):
 
     async def close(self, rest: bytes, failure: ApiError | None) -> None:
         """Settle, then send the end."""
-        await self.finish(self.status())
+        context = self.context
+        await self.finish(CLIENT_GONE_STATUS if context.gone else self.answer.status)  # as status()
         if failure is None:
-            await self.write(rest + self.meter.held)
+            if not context.write(rest + self.meter.held):
+                await context.drained()
         elif self.is_unread:  # text after compressed bytes would be read as part of them: end without the final chunk
-            self.context.cut()
+            context.cut()
         else:  # rest is a begun event that the client has not seen yet: without its end it says nothing
-            event = self.context.endpoint.error_event(
-                failure.code, failure.message, failure.type, self.context.request_id, self.meter.generation_id
+            event = context.endpoint.error_event(
+                failure.code, failure.message, failure.type, context.request_id, self.meter.generation_id
             )
             await self.write(gap(self.tail) + event)
 
@@ -114,27 +117,26 @@ class StreamRelay(Relay):
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""
-        data = self.meter.feed(chunk)
-        if self.looks:
-            return self._look(data)
+        data, may_go_on = self.meter.feed(chunk), True
         if data:  # as forward(), straight to the client
             self.tail = data if len(data) >= _TAIL_BYTES else self.tail[-_TAIL_BYTES:] + data
-            try:
-                return self.context.downstream.write(data) and not self.meter.done
-            except ConnectionError:
-                self.context.set_gone()
-        return not self.meter.done
+            if not self.context.gone:
+                try:
+                    may_go_on = self.context.downstream.write(data)
+                except ConnectionError:
+                    self.context.set_gone()
+        if self.looks:
+            self._look()
+        return may_go_on and not self.meter.done
 
-    def _look(self, data: bytes) -> bool:
-        """Pass on what the meter gave, as _take() does; see whether content has come and the client is still here."""
-        may_go_on = not data or self.forward(data)
+    def _look(self) -> None:
+        """See whether content has come, and do what is due once the client has gone."""
         if self.attempt_result.first_byte_s is None:
             self._before_content()
         if not self.context.gone:
             self.looks = self.attempt_result.first_byte_s is None
         elif not self.attempt_result.aborted:
             self._gone()
-        return may_go_on and not self.meter.done
 
     def _before_content(self) -> None:
         """Record the first content, or a piece ahead of it."""
