@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _HOME = Path(__file__).parents[2]
+# what Python, SQLite and their libraries look at; TEMP and SYSTEMROOT are Windows'
+_NEEDED = frozenset(
+    {
+        *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SQLITE_TMPDIR", "SYSTEMROOT"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV"),
+    }
+)
 
 
 def child_command(module: str, *arguments: str) -> list[str]:
@@ -16,3 +23,15 @@ def child_command(module: str, *arguments: str) -> list[str]:
 def child_environ() -> Mapping[str, str]:
     """Return the environment of it, by which it finds the package where it is not installed, too."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(_HOME), os.environ.get("PYTHONPATH"))))}
+
+
+def bare_environ() -> Mapping[str, str]:
+    """Return the environment for one that works for a proxy: without the keys of providers that may be in ours.
+
+    On Linux others of the same user can read it, which they cannot of the proxy (core/core_dumps.py).
+    """
+    return {
+        name: value
+        for name, value in child_environ().items()
+        if name.upper() in _NEEDED or name.startswith(("PYTHON", "LC_"))
+    }

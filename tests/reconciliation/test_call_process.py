@@ -58,6 +58,12 @@ def place(tmp_path: Path) -> LedgerPlace:
     return LedgerPlace(OPENED_BY, path)
 
 
+def shown_environ(pid: int) -> bytes:
+    """Return what others of the same user may read of a process's environment: on Linux, of most, all of it."""
+    path = Path(f"/proc/{pid}/environ")
+    return path.read_bytes() if path.exists() else b""
+
+
 @contextmanager
 def sizes_noted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Note how many things go to a process and come from it at once."""
@@ -120,14 +126,19 @@ async def test_answers_that_are_none_are_told_alike(place: LedgerPlace, monkeypa
         assert (await apart.sums()).calls == 0
 
 
-async def test_a_process_that_is_gone_is_said(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_has_no_keys_and_is_missed_when_it_is_gone(
+    place: LedgerPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(billed_calls, "HERE_MAX_BYTES", 0)
+    monkeypatch.setenv("SOME_API_KEY", "sk-or-v1-secret")
     reports = SqliteReports(place.path)
     async with BilledCalls(DAY_MS, reports.ledger_day, place) as calls:
         await calls.take(answer({"a": "1"}))
         assert calls._process is not None
         assert calls._process._process is not None
-        os.kill(calls._process._process.pid, signal.SIGKILL)
+        pid = calls._process._process.pid
+        assert b"sk-or-v1-secret" not in await asyncio.to_thread(shown_environ, pid)
+        os.kill(pid, signal.SIGKILL)
         with pytest.raises(AccountError, match=r"ended with -9: .* Try again: tollkeeper sync") as gone:
             await calls.sums()
         assert gone.value.kind == "unavailable"

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from proxy.core.child_python import child_command, child_environ
+from proxy.core.child_python import bare_environ, child_command
 from proxy.core.errors import LedgerError
 from proxy.core.process_priority import step_back
 from proxy.providers.account.source import AccountError
@@ -72,7 +72,7 @@ class CallProcess:
             if self._process is None:
                 try:
                     self._process = subprocess.Popen(  # noqa: S603 - constants, and a path of the configuration
-                        self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environ()
+                        self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=bare_environ()
                     )
                 except OSError as error:
                     raise _ended(f"cannot be started ({error.strerror})") from None
