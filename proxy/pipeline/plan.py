@@ -3,28 +3,61 @@
 A plain request asks for one model by the model's own name. Where such a request goes depends on its head, on the
 configuration and on the state of the provider alone, and a client sends the same head again and again: so what the
 steps of the first one found holds for the next, as long as nothing that they look at has changed.
+
+Where no limit is on cost or tokens, what is set aside for a plain chat depends on its length and on the maximum that it
+names alone: then all else of its reservation is that of the first one too.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
+from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
+from proxy.core.money import MAX_PUSD
+from proxy.pipeline.admission.reserve import QUARTER_MS, day_of_quarter
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.hops import Hops
+from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
+from proxy.policy.pricing import NOT_PLAIN, PlainTerms, Price, plain_maximum, plain_terms, plain_worst_case_pusd
+from proxy.policy.quota import Amounts, LimitExceeded
+from proxy.storage.rows import OpenRow
 from proxy.wire.endpoint import Endpoint
 
 _fields = attrgetter(*Route.__slots__)
+_new_tuple = tuple.__new__  # read from its class it would take longer than the call
+_IN_ROW = frozenset(("metadata", "session_id", "user"))  # fields of a body that go into the row
+_FIELDS = OpenRow._fields
+_WHO = slice(_FIELDS.index("user"), _FIELDS.index("reserved_pusd"))
+_THERE = slice(_FIELDS.index("target_provider"), None)
+
+
+@dataclass(slots=True, eq=False)
+class PlainAdmission:
+    """What reservations of plain chats under one plan have in common.
+
+    who, there: columns of OpenRow before and behind those that differ. terms: made of price, which is looked up each
+    time; None: they bound nothing, or there is no price.
+    """
+
+    who: tuple[Any, ...]
+    there: tuple[Any, ...]
+    price: Price | None = None
+    terms: PlainTerms | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Plan:
     """Where requests with one head go that ask for model, and under what: when any of that is another, it is over.
 
-    generation: of the states of providers, of which place has its own.
+    generation: of the states of providers, of which place has its own. admission None: what is set aside is worked out
+    each time.
     """
 
     snapshot: Snapshot
@@ -34,6 +67,7 @@ class Plan:
     model: str
     targets: tuple[Target, ...]
     place: Hop
+    admission: PlainAdmission | None
 
 
 def planned_hops(context: RequestContext, services: Services) -> Hops | None:
@@ -56,7 +90,42 @@ def planned_hops(context: RequestContext, services: Services) -> Hops | None:
     return Hops(context, route, services, plan.place)
 
 
-def keep_plan(context: RequestContext, hops: Hops, services: Services) -> None:
+def planned_reservation(
+    context: RequestContext, hops: Hops, services: Services
+) -> tuple[Reservation, Awaitable[LimitExceeded | None]] | None:
+    """Return what reserve() comes to for a plain chat of planned_hops(), and what holds it; None: it is not that plain.
+
+    Where a limit has no room nothing is held, and reserve() says why.
+    """
+    admission, limiter, body = context.downstream.request_headers.plan.admission, services.limiter, context.body
+    if (
+        admission is None
+        or limiter.model_sets
+        or services.live.current is not context.snapshot
+        or not _IN_ROW.isdisjoint(body)
+    ):
+        return None
+    asked, place = plain_maximum(body, "chat"), hops.place
+    price = services.model_lists.price(place.provider, place.target.model)
+    if price is not admission.price:
+        admission.price, admission.terms = price, None if price is None else plain_terms(price)
+    terms = admission.terms
+    if asked == NOT_PLAIN or terms is None:
+        return None
+    amount_pusd = plain_worst_case_pusd(terms, context.size_bytes, asked)
+    if amount_pusd is None or amount_pusd > MAX_PUSD:
+        return None
+    id_, now_ms, identity, streamed = context.id, context.started_ms, context.identity, body.get("stream") is True
+    day = day_of_quarter(now_ms // QUARTER_MS, context.snapshot.zone)
+    columns = (id_, now_ms, day, *admission.who, amount_pusd, None, int(streamed), *admission.there)
+    row = _new_tuple(OpenRow, columns)
+    reservation = Reservation(row, amount_pusd, hops.route, identity, None, id_, streamed, None, NONE_ASKED)
+    amounts = _new_tuple(Amounts, (amount_pusd, 0, 1, 0, 0, True, NO_PIECES))
+    allowance = identity.allowance
+    return reservation, limiter.reserve(id_, allowance.scopes, now_ms, amounts, allowance.quotas)
+
+
+def keep_plan(context: RequestContext, hops: Hops, reservation: Reservation, services: Services) -> None:
     """Keep what was found for a request, if it is a plain one and the next would find the same."""
     place, snapshot, identity, body = hops.place, context.snapshot, context.identity, context.body
     model, target, allowance = body["model"], place.target, context.identity.allowance
@@ -76,5 +145,27 @@ def keep_plan(context: RequestContext, hops: Hops, services: Services) -> None:
         and "fallbacks" not in body
     ):
         generation = services.health.generation
-        plan = Plan(snapshot, identity, context.endpoint, generation, model, hops.route.targets, place)
+        admission = _admission_of(context, reservation, services)
+        plan = Plan(snapshot, identity, context.endpoint, generation, model, hops.route.targets, place, admission)
         context.downstream.request_headers.plan = plan
+
+
+def _admission_of(context: RequestContext, reservation: Reservation, services: Services) -> PlainAdmission | None:
+    """Return what the next reservation has in common with this one; None where limits, or the body, decide more."""
+    columns: tuple[Any, ...] = reservation.row
+    body = context.body
+    if (
+        services.live.current is not context.snapshot
+        or _bounds_answers(context.identity.allowance)
+        or context.endpoint.kind != "chat"
+        or plain_maximum(body, "chat") == NOT_PLAIN
+        or not _IN_ROW.isdisjoint(body)
+    ):
+        return None
+    return PlainAdmission(columns[_WHO], columns[_THERE])
+
+
+def _bounds_answers(allowance: Allowance) -> bool:
+    """Return whether a limit counts cost or tokens, or bounds the answer: then more is worked out for a request."""
+    has_cost = allowance.has_hard_cost or allowance.has_soft
+    return has_cost or allowance.has_tokens or allowance.max_tokens is not None

@@ -14,7 +14,7 @@ from proxy.pipeline.failover import find_answer
 from proxy.pipeline.idempotency import idempotency
 from proxy.pipeline.identity.identify import identify, limit_to_models, limit_to_use_case
 from proxy.pipeline.identity.provision import provision
-from proxy.pipeline.plan import keep_plan, planned_hops
+from proxy.pipeline.plan import keep_plan, planned_hops, planned_reservation
 from proxy.pipeline.request.body import body_at_hand, parse_request, receive_body
 from proxy.pipeline.routing.auto import pick_models
 from proxy.pipeline.routing.order import order_targets
@@ -62,13 +62,11 @@ async def run(context: RequestContext, services: Services) -> Reply:
 async def answer(context: RequestContext, services: Services) -> Reply:
     """Reserve, send, relay: from reserve() on all ends in one settlement, after success, failure, hang-up and cut."""
     hops = planned_hops(context, services)
-    if hops is None:
-        hops = await _find_way(context, services)
-        keep_plan(context, hops, services)
-    try:
-        reservation = await reserve(context, hops.route, hops.place, services)
-    except CallerError as refusal:
-        hops, reservation = await _reserve_after_refusal(context, hops.route, refusal, services)
+    planned = None if hops is None else planned_reservation(context, hops, services)
+    if hops is not None and planned is not None and await planned[1] is None:
+        reservation = planned[0]
+    else:
+        hops, reservation = await _reserve(context, hops, services)
     async with Recorder(context, reservation, services) as recorder:
         try:
             relay = await find_answer(context, hops, recorder, services)
@@ -76,6 +74,18 @@ async def answer(context: RequestContext, services: Services) -> Reply:
         finally:
             context.on_gone = None  # a context that knows its relay is a circle, and the garbage collector's work
             hops.leave()
+
+
+async def _reserve(context: RequestContext, planned: Hops | None, services: Services) -> tuple[Hops, Reservation]:
+    """Find the way of a request, if that is not planned, and reserve its worst case there; raises ApiError."""
+    hops = await _find_way(context, services) if planned is None else planned
+    try:
+        reservation = await reserve(context, hops.route, hops.place, services)
+    except CallerError as refusal:
+        return await _reserve_after_refusal(context, hops.route, refusal, services)
+    if planned is None:
+        keep_plan(context, hops, reservation, services)
+    return hops, reservation
 
 
 async def _find_way(context: RequestContext, services: Services) -> Hops:

@@ -8,6 +8,7 @@ change on the way: a number that neither 64 bits nor a double can hold is sent a
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import orjson
@@ -216,10 +217,13 @@ def check_model(body: dict[str, Any]) -> None:
     model = body["model"]
     if not isinstance(model, str):
         raise BodyError("invalid_type", f"model must be a string; found {kind_of(model)}.", "model")
-    if not 0 < len(model) <= MAX_MODEL_CHARS or not model.isprintable():
+    if not 0 < len(model) <= MAX_MODEL_CHARS or not _is_printable(model):
         raise BodyError(
             "invalid_value", f"model must be a name of 1 to {MAX_MODEL_CHARS} printable characters.", "model"
         )
+
+
+_is_printable = lru_cache(maxsize=256)(str.isprintable)  # a few names come again and again
 
 
 def check_messages(body: dict[str, Any]) -> None:

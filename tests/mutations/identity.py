@@ -28,6 +28,18 @@ MUTATIONS: Final = (
         ("tests/pipeline/test_plan.py::test_plans_change_nothing",),
     ),
     Mutation(
+        "plan-that-outlives-the-price",
+        "A request holds what the price of the one before it asked for.",
+        (Patch("planned_reservation", "price is not admission.price", "admission.price is None"),),
+        ("tests/pipeline/test_plan.py::test_a_plan_holds_what_the_price_of_now_asks_for",),
+    ),
+    Mutation(
+        "plan-under-a-limit",
+        "A request whose user has a limit on cost is admitted without being fitted into it.",
+        (Patch("_bounds_answers", "has_cost or allowance.has_tokens or allowance.max_tokens is not None", "False"),),
+        ("tests/pipeline/test_plan.py::test_plans_change_nothing",),
+    ),
+    Mutation(
         "expired-token-of-a-kept-connection",
         "A token that has expired goes on over connections that were open before.",
         (Patch("pipeline.identity.identify:identify", "now_ms < found[2]", "True"),),

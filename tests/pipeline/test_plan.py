@@ -7,6 +7,7 @@ which have none. Answers, rows and what the provider received must be the same.
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -261,6 +262,29 @@ async def test_plans_change_nothing(sides: tuple[Side, Side], planned: list[bool
     for side in sides:
         for stop in side.stand.app.services.stops.in_force():
             await side.stand.app.services.stops.end(stop, ROOT)
+
+
+async def test_a_plan_holds_what_the_price_of_now_asks_for(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = sides[0]
+    await kept.stand.clear()
+    assert await kept.configure({}) is None
+    lists, usual = kept.stand.app.model_lists, BODIES[0]
+    for _ in range(2):
+        assert (await kept.ask(NAMES[0], 0, usual)).status == 200
+    price = lists.price(kept.stand.app.live.current.providers["openrouter"], MODEL)
+    assert price is not None
+    dearer = replace(price, request_pusd=price.request_pusd + 10**9)
+    for lists_price in (dearer, None, dearer, price):
+        monkeypatch.setattr(lists, "price", lambda _provider, _model, found=lists_price: found)
+        for _ in range(2):
+            assert (await kept.ask(NAMES[0], 0, usual)).status == 200
+    await _quiet(kept)
+    rows = await kept.stand.rows("SELECT reserved_pusd FROM requests ORDER BY id")
+    held = [row["reserved_pusd"] for row in rows]
+    more = held[0] + 10**9
+    assert held == [held[0], held[0], more, more, None, None, more, more, held[0], held[0]]
 
 
 async def _quiet(side: Side) -> None:

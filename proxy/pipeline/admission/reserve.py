@@ -29,7 +29,7 @@ from proxy.storage.rows import OpenRow
 from proxy.wire.body import dump_body
 
 _new_tuple = tuple.__new__  # read from its class it would take longer than the call
-_QUARTER_MS = 900_000
+QUARTER_MS = 900_000
 
 
 async def reserve(
@@ -283,7 +283,7 @@ def _row(context: RequestContext, route: Route, first: Hop, admission: Admission
     columns = (  # in the order of the fields of OpenRow
         context.id,
         context.started_ms,
-        _day_of_quarter(context.started_ms // _QUARTER_MS, context.snapshot.zone),
+        day_of_quarter(context.started_ms // QUARTER_MS, context.snapshot.zone),
         identity.user,
         identity.group,
         identity.token_id,
@@ -306,6 +306,6 @@ def _row(context: RequestContext, route: Route, first: Hop, admission: Admission
 
 
 @lru_cache(maxsize=8)
-def _day_of_quarter(quarter: int, zone: ZoneInfo) -> str:
+def day_of_quarter(quarter: int, zone: ZoneInfo) -> str:
     """Return the date of a quarter of an hour since 1970: in every zone days begin on one."""
-    return datetime.fromtimestamp(quarter * _QUARTER_MS // 1000, zone).date().isoformat()
+    return datetime.fromtimestamp(quarter * QUARTER_MS // 1000, zone).date().isoformat()

@@ -1,7 +1,7 @@
 """Prices, and what a request can cost at most: price, catalogue, facts (of a body), bound."""
 
 from proxy.core.endpoint_kind import Endpoint
-from proxy.policy.pricing.body_facts import BodyFacts, read_facts, thinking_budget
+from proxy.policy.pricing.body_facts import NOT_PLAIN, BodyFacts, plain_maximum, read_facts, thinking_budget
 from proxy.policy.pricing.estimate import estimate_pusd, estimated_tokens
 from proxy.policy.pricing.price import (
     Charge,
@@ -25,6 +25,7 @@ from proxy.policy.pricing.price_list import (
 from proxy.policy.pricing.worst_case import (
     FLOOR_TOKENS,
     ClampedOutput,
+    PlainTerms,
     UnaffordableOutput,
     UnboundedError,
     clamp_output_tokens,
@@ -32,17 +33,21 @@ from proxy.policy.pricing.worst_case import (
     input_bound_tokens,
     maximum_to_write,
     output_limit_tokens,
+    plain_terms,
+    plain_worst_case_pusd,
     unpriced_features,
     worst_case_pusd,
 )
 
 __all__ = [
     "FLOOR_TOKENS",
+    "NOT_PLAIN",
     "BodyFacts",
     "Charge",
     "ClampedOutput",
     "Endpoint",
     "Override",
+    "PlainTerms",
     "Price",
     "PriceError",
     "PriceList",
@@ -63,6 +68,9 @@ __all__ = [
     "input_bound_tokens",
     "maximum_to_write",
     "output_limit_tokens",
+    "plain_maximum",
+    "plain_terms",
+    "plain_worst_case_pusd",
     "rates_at",
     "read_facts",
     "thinking_budget",

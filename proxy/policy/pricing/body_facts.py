@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from proxy.core.endpoint_kind import LEAST_TOKENS, MAXIMUM, Endpoint
 from proxy.core.limit_kinds import NONE_ASKED, Pieces, pieces_of
@@ -51,6 +51,7 @@ _RARE_KEYS = frozenset(
         *("extra_body", "google", "chat_template_kwargs", "output_config", "cache_control"),
     }
 )
+NOT_PLAIN: Final = -1
 _TURNS = frozenset({"chat", "messages"})  # the endpoints whose messages are checked to be turns
 
 # Tools that the client runs itself. All other types run at the provider, at a price of their own.
@@ -95,32 +96,54 @@ class _Media:
         self.writes_cache = False
 
 
+def plain_maximum(body: Mapping[str, Any], endpoint: Endpoint) -> int | None:
+    """Return the maximum that a plain chat names, None where it names none; NOT_PLAIN: it is not that plain.
+
+    What a plain chat may cost depends on that and on its length alone. Types are already checked.
+    """
+    if endpoint != "chat" or not _RARE_KEYS.isdisjoint(body):
+        return NOT_PLAIN
+    for message in body.get("messages") or ():
+        content = message.get("content")
+        if content.__class__ is str and len(message) == 2 and "role" in message:  # nearly always
+            continue
+        is_plain = content.__class__ is str or content is None
+        if not is_plain or "audio" in message or "images" in message or "cache_control" in message:
+            return NOT_PLAIN
+    model = body.get("model")
+    if model is not None and (":" in model or "@" in model):
+        return NOT_PLAIN
+    return _named_maximum(body, endpoint)
+
+
+def _named_maximum(body: Mapping[str, Any], endpoint: Endpoint) -> int | None:
+    """Return the greatest maximum that the body names: if two names disagree the provider may obey either."""
+    found = None
+    for key in MAXIMUM[endpoint]:
+        value = body.get(key)
+        if value.__class__ is int and (found is None or value > found):
+            found = value
+    return found
+
+
 def read_facts(body: Mapping[str, Any], size_bytes: int, endpoint: Endpoint = "chat") -> BodyFacts:
     """Read the facts from a parsed body whose JSON as sent has size_bytes. Types are already checked.
 
     Content is looked at only where it is a list of parts; text is never read. The length of encoded media is
     the length of its string, which is at most its bytes in the JSON.
     """
-    asked = None
-    for key in MAXIMUM[endpoint]:
-        value = body.get(key)
-        # If two names disagree the provider may obey either, so the greater one counts.
-        if value.__class__ is int and (asked is None or value > asked):
-            asked = value
-    media = None
+    asked = plain_maximum(body, endpoint)
+    if asked != NOT_PLAIN:
+        return BodyFacts(size_bytes, asked)
+    media = _Media()
     messages = body.get("messages")
     if messages and endpoint in _TURNS:
         for message in messages:
             content = message.get("content")
             is_plain = content.__class__ is str or content is None
             if not is_plain or "audio" in message or "images" in message or "cache_control" in message:
-                media = media or _Media()
                 _walk_item(message, media, 0)
-    model = body.get("model")
-    plain_model = model is None or (":" not in model and "@" not in model)
-    if media is None and plain_model and endpoint == "chat" and _RARE_KEYS.isdisjoint(body):
-        return BodyFacts(size_bytes, asked)
-    return _rare_facts(body, size_bytes, endpoint, asked, media or _Media())
+    return _rare_facts(body, size_bytes, endpoint, _named_maximum(body, endpoint), media)
 
 
 def _rare_facts(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.policy.pricing.body_facts import BodyFacts
 from proxy.policy.pricing.price import AUSD_PER_PUSD, Price, PriceError
@@ -157,6 +158,52 @@ def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens
     if worst is None:
         raise PriceError("a route without targets has no price")
     return worst
+
+
+class PlainTerms(NamedTuple):
+    """What the worst case of plain chats at one price is made of, beside their length and the maximum that they name.
+
+    context_tokens, output_max_tokens: by the price list; None: it names none.
+    """
+
+    input_ausd: int
+    output_ausd: int
+    request_pusd: int
+    context_tokens: int | None
+    output_max_tokens: int | None
+
+
+def plain_terms(price: Price) -> PlainTerms | None:
+    """Return the terms of plain chats (body_facts.py); None where their worst case is made of more than these."""
+    if price.override_dearest or price.takes_no_bound:
+        return None
+    dearest = price.base_dearest
+    return PlainTerms(
+        dearest.input_ausd,
+        dearest.output_ausd,
+        dearest.request_pusd,
+        price.context_tokens,
+        price.output_limit_tokens,
+    )
+
+
+def plain_worst_case_pusd(terms: PlainTerms, size_bytes: int, asked: int | None) -> int | None:
+    """Return what worst_case_pusd() comes to for a plain chat of that size which asks for asked output tokens.
+
+    None: nothing bounds the answer.
+    """
+    input_ausd, output_ausd, request_pusd, context_tokens, limit = terms
+    prompt = size_bytes + TEMPLATE_TOKENS
+    if context_tokens is not None and prompt > context_tokens:
+        prompt = context_tokens
+    cost_pusd = request_pusd - (-prompt * input_ausd // AUSD_PER_PUSD)
+    if output_ausd:
+        output = limit if asked is None else asked if limit is None or asked < limit else limit
+        if output is None:
+            return None
+        if output > 0:
+            cost_pusd -= -output * output_ausd // AUSD_PER_PUSD
+    return cost_pusd
 
 
 def unpriced_features(facts: BodyFacts, prices: Iterable[Price] = ()) -> list[str]:

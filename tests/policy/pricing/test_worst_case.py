@@ -27,6 +27,8 @@ from proxy.policy.pricing import (
     input_bound_tokens,
     maximum_to_write,
     output_limit_tokens,
+    plain_terms,
+    plain_worst_case_pusd,
     read_facts,
     unpriced_features,
     worst_case_pusd,
@@ -155,6 +157,27 @@ def _usage_cost(data: st.DataObject, price: Price, facts: BodyFacts, max_tokens:
         images=facts.images,
         minute_utc=data.draw(st.none() | st.integers(0, 1439)),
     )
+
+
+@given(prices, st.booleans(), st.integers(0, 50_000), st.none() | st.integers(0, 60_000))
+def test_a_plain_chat_costs_by_its_terms_what_it_costs_by_its_facts(
+    price: Price, has_context: bool, size_bytes: int, asked: int | None
+) -> None:
+    price = price if has_context else replace(price, context_tokens=None, overrides=())
+    terms = plain_terms(price)
+    assert (terms is None) == bool(price.overrides)
+    if terms is not None:
+        try:
+            whole = worst_case_pusd([price], BodyFacts(size_bytes, asked))
+        except UnboundedError:
+            whole = None
+        assert plain_worst_case_pusd(terms, size_bytes, asked) == whole
+
+
+def test_what_takes_no_bound_has_no_plain_terms() -> None:
+    price = price_from_config(input="1", output="1", output_max_tokens=100)
+    assert plain_terms(price) is not None
+    assert plain_terms(replace(price, takes_no_bound=True)) is None
 
 
 @given(st.lists(prices, min_size=1, max_size=3), facts_of_bodies, st.data())
