@@ -41,7 +41,9 @@ def parse() -> argparse.Namespace:
         "measured, 3 a gate is over (--gate). Without --gate no figure fails the run: gates are printed as ok or over.",
     )
     parser.add_argument(
-        "--short", action="store_true", help="less than a minute instead of six; rougher figures, and gates of its own"
+        "--short",
+        action="store_true",
+        help="less than a minute instead of seven; rougher figures, and gates of its own",
     )
     parser.add_argument(
         "--instructions",

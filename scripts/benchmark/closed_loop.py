@@ -21,7 +21,18 @@ def keep_busy(
     core: int, port: int, asked: tuple[str, str], *, connections: int, seconds: int, headers: tuple[str, ...] = ()
 ) -> Answered:
     """Ask with asked = (token, model) over so many connections; headers, each "Name: value", go with each request."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}", "--"]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "20s",
+        "-s",
+        str(_SCRIPT),
+        f"http://127.0.0.1:{port}",
+        "--",
+    ]
     output = run_on_core(core, [*command, *asked, *headers])
     line = next((one for one in output.splitlines() if one.startswith("BENCH ")), None)
     if line is None:

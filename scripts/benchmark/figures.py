@@ -60,8 +60,9 @@ class Streams:
 class Figures:
     """Measured values by system ("direct", "nginx", "aiohttp", "tollkeeper"), one a round in the order of the rounds.
 
-    "limited" is tollkeeper asked by a user with limits, "route" tollkeeper asked for a preset of two targets, "grown"
-    tollkeeper on a ledger of plan.grown_rows, "disk" a bare write with fdatasync beside the ledger.
+    "limited" is tollkeeper asked by a user with five limits, "single" by one with one, "route" tollkeeper asked for a
+    preset of two targets, "grown" tollkeeper on a ledger of plan.grown_rows, "disk" a bare write with fdatasync beside
+    the ledger.
     """
 
     json_us: Series = field(default_factory=dict)  # CPU of the proxy a request

@@ -118,23 +118,29 @@ def steps(*, chunks: bool) -> int:
     """Return how often measure_once says what it does; 0 where this machine cannot count."""
     if platform.system() != "Linux" or not shutil.which("valgrind"):
         return 0
-    return 3 + (len(KINDS) if chunks else 0)
+    return 3 + (1 + len(KINDS) if chunks else 0)
 
 
 def measure_once(
     folder: Path, cores: tuple[int, int], say: Callable[[str], None], requests: int, *, chunks: bool
 ) -> dict[str, int]:
-    """Return the event loop's instructions by kind of request, and of chunk, all counted in one process."""
+    """Return the event loop's instructions by kind of request, all counted in one process.
+
+    With chunks those of an event of a stream, too, and of a request with one limit.
+    """
     folder = folder / "counted"
     folder.mkdir()
     upstream = Upstream(folder, cores[1], events=1, interval_ms=_INTERVAL_MS)
     upstream.start()
     ours = Counted(folder / "ours", cores[0], upstream.port)
+    users = {"no limits": ours.token, "five limits": ours.limited_token}
+    if chunks:
+        users["one limit"] = ours.single_token
     found: dict[str, int] = {}
     try:
         say("starting inside callgrind")
         ours.start()
-        for kind, token in (("no limits", ours.token), ("five limits", ours.limited_token)):
+        for kind, token in users.items():
             say(f"counting instructions: {kind}")
             _ask(ours.port, token, _WARM_UP)
             ours.count("on")

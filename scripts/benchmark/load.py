@@ -119,7 +119,7 @@ async def run_streams(port: int, token: str, streams: int, events: int, interval
 
     for _ in range(streams):
         await loop.create_connection(lambda: StreamClient(request, outcome, delays_us, ended), "127.0.0.1", port)
-        await asyncio.sleep(1 / streams)
+        await asyncio.sleep(1 / streams if streams > 1 else 0)  # one alone begins at once
     try:
         async with asyncio.timeout(events * interval_ms / 1000 + _GRACE_S):
             await all_ended.wait()

@@ -4,6 +4,7 @@ They are set up once, in a folder of their own in the cache; all ask the same up
 in interleaved rounds: CPU a request at 16 connections and at 100 requests a second, delays there, memory, start.
 """
 
+import http.client
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 import venv
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -36,6 +38,7 @@ litellm_settings: {{telemetry: false}}
 _ROUNDS, _STARTS = 3, 2
 _BUSY_S, _RATE, _RATE_S, _CONNECTIONS, _WARM_UP_S = 3, 100, 4, 16, 2
 _REST_S = 0.5
+_FIRST_S = 60
 COLUMNS = ("", "direct", "nginx", "tollkeeper", "litellm", "portkey")
 
 
@@ -177,6 +180,7 @@ class PeerBench:
             self._starts()
             for peer in self._peers:
                 self._say(f"warming up {peer.name}")
+                self._first_answer(peer)
                 self._busy(peer, _WARM_UP_S)
             direct = Peer(self._upstream)
             for n in range(_ROUNDS):
@@ -207,6 +211,18 @@ class PeerBench:
         time.sleep(1)
         for peer in self._peers:
             add(self.figures.idle_mb, peer.name, peer.service.rss_mb())
+
+    def _first_answer(self, peer: Peer) -> None:
+        """Wait for one answer: what imports at its first request takes seconds for it, and wrk would give up."""
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        headers |= dict(one.split(": ", 1) for one in peer.headers)
+        chat = {"model": JSON_MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 80}
+        with closing(http.client.HTTPConnection("127.0.0.1", peer.service.port, timeout=_FIRST_S)) as connection:
+            connection.request("POST", "/v1/chat/completions", json.dumps(chat), headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        if answer.status != http.HTTPStatus.OK:
+            raise BenchError(f"{peer.name} answered {answer.status}: {body[:500]!r}")
 
     def _busy(self, peer: Peer, seconds: int) -> tuple[int, float]:
         answered = keep_busy(

@@ -50,7 +50,7 @@ class Plan:
     ledger_rate: int
     ledger_rate_s: int
     ledger_flat_s: int
-    route: bool  # through a route of two targets too
+    route: bool  # through a route of two targets too, and for a user with one limit
     counted_requests: int  # a connection, for the count of instructions
 
     @property
@@ -82,21 +82,21 @@ SHORT = Plan(
 )
 FULL = Plan(
     short=False,
-    json_rounds=4,
+    json_rounds=3,
     json_s=3,
     json_connections=16,
-    paced=StreamPlan(rounds=2, streams=100, events=150, together=1, interval_ms=20),
+    paced=StreamPlan(rounds=2, streams=100, events=100, together=1, interval_ms=20),
     fast=StreamPlan(rounds=3, streams=16, events=2000, together=4, interval_ms=2),
     crowd=StreamPlan(rounds=2, streams=1000, events=35, together=1, interval_ms=200),
     crowd_s=2.0,
-    alone=StreamPlan(rounds=2, streams=1, events=100, together=1, interval_ms=20),
+    alone=StreamPlan(rounds=2, streams=1, events=75, together=1, interval_ms=20),
     rates=(
-        RatePlan(rate=1, seconds=10, rounds=2, connections=1, together=True),
+        RatePlan(rate=1, seconds=8, rounds=2, connections=1, together=True),
         RatePlan(rate=10, seconds=5, rounds=2, connections=4, together=True),
-        RatePlan(rate=100, seconds=4, rounds=3, connections=64),
-        RatePlan(rate=500, seconds=2, rounds=3, connections=64),
+        RatePlan(rate=100, seconds=3, rounds=3, connections=64),
+        RatePlan(rate=500, seconds=2, rounds=2, connections=64),
     ),
-    mixed=RatePlan(rate=500, seconds=4, rounds=3, connections=64),
+    mixed=RatePlan(rate=500, seconds=3, rounds=3, connections=64),
     idle_s=5,
     starts=5,
     grown_rows=1_000_000,
@@ -105,5 +105,5 @@ FULL = Plan(
     ledger_rate_s=5,
     ledger_flat_s=1,
     route=True,
-    counted_requests=100,
+    counted_requests=60,
 )

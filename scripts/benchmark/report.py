@@ -34,6 +34,7 @@ def lines(figures: Figures, plan: Plan) -> list[Line]:
     grown = f"start on {plan.grown_rows:,} requests, s"
     found = [
         _line("CPU a JSON request, µs", per_json, _times(per_json)),
+        _line("the same, one limit, µs", _only(per_json, "single"), _percent_more(per_json, "single", "over none")),
         _line("the same, five limits, µs", _only(per_json, "limited"), _percent_more(per_json, "limited", "over none")),
         _line("the same, route of two, µs", _only(per_json, "route"), _percent_more(per_json, "route", _MODEL)),
         _line("JSON requests a second, one core", figures.json_per_s, digits=0),

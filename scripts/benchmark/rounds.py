@@ -54,11 +54,12 @@ class Bench:
         )
         self._route = Lane("route", ours, ours.token, JSON_ROUTE, STREAM_ROUTE)
         limited = Lane("limited", ours, ours.limited_token)
+        single = (Lane("single", ours, ours.single_token),) if plan.route else ()
         routes = (self._route,) if plan.route else ()
         self._latency_lanes = (nginx, aiohttp, tollkeeper, direct)
         self._stream_lanes = (nginx, aiohttp, tollkeeper)
         self._paced_lanes = (*self._stream_lanes, *routes, direct)
-        self._json_lanes = (nginx, aiohttp, limited, tollkeeper, *routes, direct)
+        self._json_lanes = (nginx, aiohttp, limited, tollkeeper, *single, *routes, direct)
 
     @property
     def steps(self) -> int:

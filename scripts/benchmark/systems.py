@@ -44,6 +44,7 @@ groups:
   office: {{limits: {{cost: [$1000000/day, $1000000/month]}}}}
 users:
   bench: {{token_hash: "sha256:{hash}"}}
+  single: {{token_hash: "sha256:{single_hash}", limits: {{cost: $1000000/day}}}}
   limited:
     token_hash: "sha256:{limited_hash}"
     group: office
@@ -227,6 +228,7 @@ class Tollkeeper(Service):
         super().__init__(folder, core)
         folder.mkdir(exist_ok=True)
         self.token = new_token()  # of a user without any limit
+        self.single_token = new_token()  # of one with a single limit
         self.limited_token = new_token()  # of one with three limits and two of the group
         self.ledger = folder / "ledger.db"
         self.config = folder / "config.yaml"
@@ -241,6 +243,7 @@ class Tollkeeper(Service):
                 stream_route=STREAM_ROUTE,
                 stream_model=STREAM_MODEL,
                 hash=token_hash(self.token),
+                single_hash=token_hash(self.single_token),
                 limited_hash=token_hash(self.limited_token),
             )
         )
