@@ -147,6 +147,27 @@ async def test_a_persons_page_has_the_limits_shared_with_others(office: Office) 
     assert "$3/day" in text
 
 
+async def test_a_persons_page_has_the_cost_by_day_and_the_last_requests(office: Office) -> None:
+    token = await _added(office, "lou")
+    empty = (await office.admin.get("/dashboard/people/lou")).body.decode()
+    assert "No request has come yet." in empty
+    assert all([(await office.stand.chat(token=token)).status == 200 for _ in range(16)])
+
+    async def shown() -> str | None:
+        text = (await office.admin.get("/dashboard/people/lou")).body.decode()
+        return text if "16" in text and "Older" in text and "running" not in text else None
+
+    text = await eventually(shown)
+    assert text is not None
+    assert "Cost by day" in text
+    assert len(set(re.findall(r"/dashboard/requests/req_[0-9a-f]{16}", text))) == 15
+    assert 'href="/dashboard/requests?user=lou">Older' in text
+    assert len(text) < 120_000
+    lines = (await office.admin.get("/dashboard/people/lou?csv=requests")).body.decode().splitlines()
+    assert len(lines) == 17
+    assert lines[0].startswith("started_at,model,provider,status,cost_usd")
+
+
 async def test_a_person_is_changed_disabled_and_given_another_token(office: Office) -> None:
     first = await _added(office, "cleo")
     assert (await office.admin.post("/dashboard/groups", {"group_name": "crew", "group_limit": "$9/day"})).status == 303

@@ -8,15 +8,12 @@ from markupsafe import Markup
 
 from proxy.core.errors import CallerError
 from proxy.core.histogram import BOUNDS
-from proxy.policy.time_segments import time_segments
-from proxy.web.dashboard.charts.columns import columns
 from proxy.web.dashboard.charts.figure import Chart
 from proxy.web.dashboard.charts.histogram import ValueMark, histogram
-from proxy.web.dashboard.charts.series import Series
-from proxy.web.dashboard.charts.time_axis import TimeAxis
+from proxy.web.dashboard.cost_chart import cost_chart, time_word
 from proxy.web.dashboard.figures import count_text, duration_text
 from proxy.web.dashboard.large_sums import read_sums
-from proxy.web.dashboard.pages.models import abilities_text, state_of, usd_as_pusd, write_money, write_ms
+from proxy.web.dashboard.pages.models import abilities_text, state_of, usd_as_pusd, write_ms
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, address_of, below
 
@@ -62,7 +59,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     name, period = request.path["name"], request.period
     entry = await request.api.get(f"/models/{quote(name, safe='')}")
     figures, within = entry["figures"], {"since": period.since, "until": period.until}
-    word = "hour" if period.word == "24h" else "day"
+    word = time_word(request)
     model = _exactly(figures["model"] if figures else name)
 
     async def read() -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
@@ -86,7 +83,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         "abilities": abilities_text(figures["abilities"]) if figures else "",
         "total": spent["total"],
         "stats": stats,
-        "cost_chart": _cost_chart(request, spent["rows"], word),
+        "cost_chart": cost_chart(request, spent["rows"]),
         "latency_chart": None if stats is None else _latency_chart(request, stats),
         "here": below("models", name),
         "people_link": None if people is not None else f"{request.address(people='yes')}#people",
@@ -111,15 +108,6 @@ async def _stats(
     found = await request.api.all("/models/stats", {**within, "model": pattern, "histograms": True})
     wanted = (figures["provider"], figures["model"])
     return next((one for one in found if (one["provider"], one["model"]) == wanted), None)
-
-
-def _cost_chart(request: DashboardRequest, rows: Sequence[Mapping[str, Any]], word: str) -> Markup:
-    period, zone = request.period, request.zone
-    costs = {row["key"][word]: row["cost_pusd"] for row in rows}
-    pieces = list(time_segments(period.since_ms, period.until_ms, zone, (word,)))
-    axis = TimeAxis([piece.start_ms for piece in pieces], zone)
-    series = [Series("cost", [costs.get(piece.labels[0], 0) for piece in pieces])] if costs else []
-    return columns(Chart("cost", f"Cost by {word}", f"{period.title}, {zone.key}"), axis, series, write_money)
 
 
 def _latency_chart(request: DashboardRequest, stats: Mapping[str, Any]) -> Markup:

@@ -18,7 +18,8 @@ from proxy.web.dashboard.charts.percentiles import Spread, percentiles
 from proxy.web.dashboard.charts.series import DRAWN, OTHER, Number, Series
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.zoom import zoomable
-from proxy.web.dashboard.figures import duration_text, money_text
+from proxy.web.dashboard.cost_chart import time_word, write_money
+from proxy.web.dashboard.figures import duration_text
 from proxy.web.dashboard.large_sums import read_sums
 from proxy.web.dashboard.pages.people import base_url_of
 from proxy.web.dashboard.table import Column, Table
@@ -125,17 +126,13 @@ async def _recommended(
 async def _read_sums(request: DashboardRequest) -> tuple[list[Any], Mapping[str, Any]]:
     """Return how models answered in the period, and what the dearest cost in each day or hour of it."""
     within = {"since": request.period.since, "until": request.period.until}
-    spent: Query = {"by": f"{_step(request)},model", "series": DRAWN - 1, **within}
+    spent: Query = {"by": f"{time_word(request)},model", "series": DRAWN - 1, **within}
     stats, report = await asyncio.gather(request.api.all("/models/stats", within), request.api.get("/usage", spent))
     return stats, report
 
 
-def _step(request: DashboardRequest) -> str:
-    return "hour" if request.period.word == "24h" else "day"
-
-
 def _cost_chart(request: DashboardRequest, report: Mapping[str, Any]) -> Markup:
-    period, zone, word = request.period, request.zone, _step(request)
+    period, zone, word = request.period, request.zone, time_word(request)
     costs: dict[str | None, dict[str, int]] = {}  # None: all others together
     for row in report["rows"]:
         costs.setdefault(None if row["is_other"] else row["key"]["model"], {})[row["key"][word]] = row["cost_pusd"]
@@ -273,11 +270,6 @@ def usd_as_pusd(text: str) -> int:
     """Return a price of the API in pico-USD, for columns of money."""
     pusd, _ = usd_to_pusd(text)
     return pusd
-
-
-def write_money(pusd: Number) -> str:
-    """Return an amount of a chart."""
-    return money_text(int(pusd))
 
 
 def write_ms(value: Number) -> str:

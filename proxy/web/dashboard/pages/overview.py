@@ -16,6 +16,7 @@ from proxy.web.dashboard.charts.shares import shares
 from proxy.web.dashboard.charts.sparkline import sparkline
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.zoom import zoomable
+from proxy.web.dashboard.cost_chart import time_word
 from proxy.web.dashboard.figures import money_text, read_at, share_text, short_count_text
 from proxy.web.dashboard.large_sums import PeriodSums, read_sums
 from proxy.web.dashboard.pages.people import base_url_of
@@ -101,7 +102,7 @@ async def _show(request: DashboardRequest) -> Page:
 def _page(request: DashboardRequest, sums: PeriodSums[tuple[_Spending, _Outlook]], now: _Now) -> Page:
     """Compose the page, which takes longer than requests may wait."""
     spending, outlook = sums.value
-    word, status = _word(request), now.status
+    word, status = time_word(request), now.status
     labels, axis = _axis(request, word)
     values = {
         "status": status,
@@ -129,10 +130,6 @@ def _page(request: DashboardRequest, sums: PeriodSums[tuple[_Spending, _Outlook]
     return Page("overview.html", values, _tables(request, spending, labels, word))
 
 
-def _word(request: DashboardRequest) -> str:
-    return "hour" if request.period.word == "24h" else "day"
-
-
 async def _begun(request: DashboardRequest) -> Mapping[str, bool]:
     """Return which of the first steps are done: a model can be asked, somebody has a token."""
     keys, tokens = await request.api.all("/keys"), request.deps.services.live.current.directory.users()
@@ -145,7 +142,7 @@ async def _sums(request: DashboardRequest) -> PeriodSums[tuple[_Spending, _Outlo
 
 
 async def _read_sums(request: DashboardRequest) -> tuple[_Spending, _Outlook]:
-    api, period, word = request.api, request.period, _word(request)
+    api, period, word = request.api, request.period, time_word(request)
     within = {"since": period.since, "until": period.until}
     spending = asyncio.gather(
         api.get("/usage", {"by": f"{word},model", "series": _SERIES, **within}),

@@ -1,12 +1,15 @@
-"""One user: limits, tokens, use by model, and what an admin may change of them."""
+"""One user: limits, tokens, use by day and model, last requests, and what an admin may change of them."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from proxy.core.errors import CallerError
+from proxy.web.dashboard.cost_chart import cost_chart, time_word
 from proxy.web.dashboard.limit_gauges import limit_gauges
 from proxy.web.dashboard.pages.people import LIMIT_HINT, base_url_of, typed_limit
+from proxy.web.dashboard.pages.requests import requests_of
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, below
 
@@ -29,9 +32,14 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     """Return a user's page; problem: why a change was not made."""
     api, name, period = request.api, request.path["name"], request.period
     user = await api.get(f"/users/{_in_path(name)}")
-    query = {"since": period.since, "until": period.until, "by": "model", "user": name}
-    report = await api.get("/usage", query)
-    stops = [one for one in await api.all("/stops") if (one["kind"], one["subject"]) == ("user", name)]
+    query = {"since": period.since, "until": period.until, "user": name}
+    report, by_time, requests, all_stops = await asyncio.gather(
+        api.get("/usage", {"by": "model", **query}),
+        api.get("/usage", {"by": time_word(request), **query}),
+        requests_of(request, name),
+        api.all("/stops"),
+    )
+    stops = [one for one in all_stops if (one["kind"], one["subject"]) == ("user", name)]
     values = {
         "user": user,
         "limits": limit_gauges(user["limits"]),
@@ -43,6 +51,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         "stops": stops,
         "total": report["total"],
         "refusals": report["refusals"],
+        "cost_chart": await asyncio.to_thread(cost_chart, request, by_time["rows"]),
         "problem": None if problem is None else problem.message,
         "limit_hint": LIMIT_HINT,
         "here": below("people", name),
@@ -50,7 +59,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         "stop_link": f"/dashboard/stop?kind=user&subject={quote(name, safe='')}",
     }
     status = 200 if problem is None else problem.status
-    return Page("person.html", values, (_models(report),), status=status, title=name)
+    return Page("person.html", values, (_models(report), requests), status=status, title=name)
 
 
 async def _shared_limits(request: DashboardRequest, group: str | None) -> list[Mapping[str, Any]]:

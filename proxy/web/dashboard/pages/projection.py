@@ -9,8 +9,8 @@ from markupsafe import Markup
 from proxy.core.errors import CallerError
 from proxy.web.dashboard.charts.figure import Chart
 from proxy.web.dashboard.charts.projection import Level, ProjectedPoint, projection
+from proxy.web.dashboard.cost_chart import write_money
 from proxy.web.dashboard.figures import share_text
-from proxy.web.dashboard.pages.models import write_money
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, View
 

@@ -12,6 +12,7 @@ from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Fragment, Page, View, address_of, below
 
 _A_PAGE: Final = 50
+_LAST: Final = 15  # requests on a user's own page
 FILTERS: Final = {
     "user": "User",
     "group": "Group",
@@ -114,6 +115,24 @@ async def _table(request: DashboardRequest) -> Table:
 def _table_of(entries: Sequence[Mapping[str, Any]], older: str | None, empty: str) -> Table:
     rows = [_row(one) for one in paced(entries)]
     return Table("requests", "Requests", _COLUMNS, rows, empty, is_paged_elsewhere=True, more=older)
+
+
+async def requests_of(request: DashboardRequest, user: str) -> Table:
+    """Return the last requests of a user, refused ones too, for the user's page; as CSV all of them."""
+    if request.wants_csv == "requests":
+        entries = await request.api.all("/requests", {"user": user})
+    else:
+        entries, _ = await request.api.page("/requests", {"user": user, "limit": _LAST})
+    more = address_of("/dashboard/requests", {"user": user})
+    return await asyncio.to_thread(_table_of_user, entries, more if len(entries) == _LAST else None)
+
+
+def _table_of_user(entries: Sequence[Mapping[str, Any]], more: str | None) -> Table:
+    columns = [column for column in _COLUMNS if column.key != "user"]
+    rows = [_row(one) for one in paced(entries)]
+    return Table(
+        "requests", "Last requests", columns, rows, "No request has come yet.", is_paged_elsewhere=True, more=more
+    )
 
 
 def _row(entry: Mapping[str, Any]) -> Mapping[str, Any]:
