@@ -25,7 +25,7 @@ from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, Ledger, LedgerUnavailableError
 from proxy.storage.reconciliation import WHOLE_ACCOUNT, ActivitySum, ComparedDay, DayQuestion, DayResult
 from proxy.storage.refusals import RefusalRow
-from proxy.storage.reports import BackupError, LimitPart
+from proxy.storage.reports import BackupError, LimitPart, Reports
 from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
 from proxy.storage.sessions import StoredSessions
 from proxy.storage.spending import OTHERS, UsageSelection
@@ -46,7 +46,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> OpenNew:
     store, path = Store(), tmp_path / "ledger.db"
 
     @asynccontextmanager
-    async def open_new() -> AsyncIterator[Storage]:
+    async def open_new() -> AsyncIterator[tuple[Ledger, Reports]]:
         loop = asyncio.get_running_loop()
         if request.param == "memory":
             storage = Storage(MemoryLedger(store, loop), MemoryReports(store))
@@ -55,7 +55,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> OpenNew:
             storage = Storage(ledger, SqliteReports(path))
         await storage.ledger.set_labels(Labels("UTC", "USD", "1"), START_MS)
         try:
-            yield storage
+            yield storage.ledger, storage.reports
         finally:
             await storage.ledger.close()
 
