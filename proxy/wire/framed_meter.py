@@ -23,6 +23,7 @@ class FramedMeter:
         "_before",
         "_behind",
         "_between",
+        "_cuts",
         "_frames_left",
         "_known_max_bytes",
         "_last_event",
@@ -35,6 +36,7 @@ class FramedMeter:
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._known_max_bytes = min(max_event_bytes, LARGE_BYTES)  # a large event is looked at closely
+        self._cuts = False  # something of each event is taken out
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self._before = self._behind = b""  # the two ends of an event that is known; b"": none is
         self._between: tuple[bytes, ...] = ()  # what stands between its texts, where it has several
@@ -60,7 +62,7 @@ class FramedMeter:
                     if _COLON not in chunk[at:end]:
                         self.data_lines += 1
                         self.told_bytes += size_bytes
-                        return chunk
+                        return self._cut(chunk) if self._cuts else chunk
         if chunk[-2:] == b"\n\n" and size_bytes <= self._max_event_bytes and self._passes(chunk):
             lines = chunk.count(b"data:")
             self.data_lines += lines
@@ -70,7 +72,7 @@ class FramedMeter:
                 self.told_bytes += size_bytes
             if self._frames_left:
                 self._learn(chunk[: chunk.find(b"\n\n") + 2])
-            return chunk
+            return self._cut(chunk) if self._cuts else chunk
         return self._feed_closely(chunk)
 
     def _feed_closely(self, chunk: bytes) -> bytes:
@@ -78,7 +80,11 @@ class FramedMeter:
         raise NotImplementedError
 
     def _passes(self, events: bytes) -> bool:
-        """Return whether complete events, once content was seen, need no reading and go out as they are."""
+        """Return whether complete events, once content was seen, need no reading."""
+        raise NotImplementedError
+
+    def _cut(self, events: bytes) -> bytes:
+        """Return complete events that need no reading, without what is taken out of each."""
         raise NotImplementedError
 
     def _learn(self, event: bytes) -> None:

@@ -85,7 +85,7 @@ class StreamMeter(FramedMeter):
 
     def __init__(self, hide_usage: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         super().__init__(max_event_bytes)
-        self._hide_usage = hide_usage
+        self._hide_usage = self._cuts = hide_usage
         self._events = EventSplitter(max_event_bytes)
         self._line = b""  # the start of the line within which the bytes given back ended
         self._held = bytearray()
@@ -153,6 +153,7 @@ class StreamMeter(FramedMeter):
             self._is_between = self._events.is_between_events and not self._line
         self._nothing_begun = (
             self._is_between
+            and not self._cut_cr
             and self.content_seen
             and not self.usage_is_whole
             and not self.done
@@ -216,22 +217,25 @@ class StreamMeter(FramedMeter):
     def _hide(self, events: bytes) -> bytes:
         if b"[DONE]" not in events and self._is_silent(events):  # saves parsing what only needs to be cut
             self._size_up(events)
-            if b'"usage"' in events:
-                events = b"".join([self._cut(event) for event in split_events(events)])
-            return self._give(events)
+            return self._give(self._cut(events))
         return b"".join([self._hide_one(event) for event in split_events(events)])
 
     def _hide_one(self, event: bytes) -> bytes:
         self._size_up(event)
         self._read_one(event)
-        event = self._cut(event)
+        event = self._cut_one(event)
         if self.done or b"[DONE]" not in event or (at := find_done(event)) < 0:
             return self._give(event)
         self.done = self._holds = self._read_done = True
         self._hold(event[at:])
         return event[:at]
 
-    def _cut(self, event: bytes) -> bytes:
+    def _cut(self, events: bytes) -> bytes:
+        if events.find(b'"usage"') < 0:
+            return events
+        return b"".join([self._cut_one(event) for event in _whole_events(events)])
+
+    def _cut_one(self, event: bytes) -> bytes:
         """Return the event without usage."""
         self._cut_cr = False
         if b'"usage"' not in event or len(event) > self._max_event_bytes:
@@ -284,10 +288,7 @@ class StreamMeter(FramedMeter):
         # find costs half as much as `in`; nearly every read of a stream comes here, or is known
         return (
             events.find(b"[DONE]") < 0
-            and (
-                events.find(b'"usage"') < 0
-                or (not self._hide_usage and events.count(b'"usage"') == events.count(b'"usage":null'))
-            )
+            and (events.find(b'"usage"') < 0 or events.count(b'"usage"') == events.count(b'"usage":null'))
             and (events.find(b'"error"') < 0 or events.count(b'"error"') == events.count(b'"error":null'))
             and events.count(b'"finish_reason"') == events.count(b'"finish_reason":null')
         )
