@@ -7,7 +7,8 @@ others. Meanwhile a thread here wakes every millisecond, as the event loop does 
 it then waited for the interpreter, and where the other threads were. What it waited for a processor does not count
 where the system tells it (Linux), nor more than this process has computed meanwhile: so a busy machine matters little.
 
-Prints one JSON object by job: seconds, waits (how many of more than LONG_MS), lost_ms (all they came to), worst_ms, and
+Prints one JSON object by job: seconds, loop_worst_ms (how late a timer of the event loop came at worst, for whatever
+reason), waits (how many of more than LONG_MS), lost_ms (all they came to), worst_ms, and
 places, the worst first: file, line and function of the other threads, waits, and the longest.
 """
 
@@ -105,6 +106,16 @@ class Watch:
         place.worst_ms = max(place.worst_ms, late_ms)
 
 
+async def lateness_ms(ended: asyncio.Event) -> float:
+    """Return how late a timer of the event loop came at worst."""
+    loop, worst_s = asyncio.get_running_loop(), 0.0
+    while not ended.is_set():
+        due_s = loop.time() + _TICK_S
+        await asyncio.sleep(_TICK_S)
+        worst_s = max(worst_s, loop.time() - due_s)
+    return worst_s * 1000
+
+
 def _run_queue() -> Callable[[], float]:
     """Return what tells how many milliseconds this thread has waited for a processor."""
     path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
@@ -155,7 +166,11 @@ async def run(config: Path, jobs: dict[str, tuple[str, ...]]) -> dict[str, objec
             *command(words, config), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         began_s, cpu_s, watch = time.perf_counter(), time.process_time(), Watch()
+        ended = asyncio.Event()
+        timer = asyncio.ensure_future(lateness_ms(ended))
         _, told = await process.communicate()
+        ended.set()
+        loop_worst_ms = await timer
         watch.end()
         if process.returncode:
             sys.stderr.write(f"{name} ended with {process.returncode}: {told.decode(errors='replace')[-800:]}\n")
@@ -163,6 +178,7 @@ async def run(config: Path, jobs: dict[str, tuple[str, ...]]) -> dict[str, objec
         found[name] = {
             "seconds": round(time.perf_counter() - began_s, 1),
             "cpu_seconds": round(time.process_time() - cpu_s, 2),
+            "loop_worst_ms": round(loop_worst_ms, 1),
             "waits": watch.waits,
             "lost_ms": round(watch.lost_ms, 1),
             "worst_ms": round(watch.worst_ms, 1),
