@@ -23,6 +23,7 @@ from proxy.storage.spending import (
 )
 from proxy.storage.usage_part import read_usage_part
 from proxy.storage.usage_series import read_usage_series, series_word
+from proxy.web.admin.json_bytes import json_of_many
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.period import PeriodFilter, invalid_query
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
@@ -148,6 +149,14 @@ class _Found(NamedTuple):
     history: list[HistorySum] | None
 
 
+class _UsageAsked(NamedTuple):
+    query: UsageFilter
+    words: tuple[str, ...]
+    bounds_ms: tuple[int | None, int | None]
+    currency: str
+    snapshot: Snapshot
+
+
 async def _show(request: AdminRequest) -> AdminAnswer:
     query: UsageFilter = request.query
     snapshot = request.deps.services.live.current
@@ -158,25 +167,34 @@ async def _show(request: AdminRequest) -> AdminAnswer:
             raise invalid_query("series", "send it, or top, or words that have to have a value")
         if series_word(words) is None:
             raise invalid_query("series", "by needs one word, such as model, beside those of time")
-    found = await request.read(_read, request.deps.services.reports, query, words, (since_ms, until_ms), snapshot)
+    bounds = since_ms, until_ms
+    asked = _UsageAsked(query, words, bounds, currency, request.deps.services.live.current)
+    return AdminAnswer(await request.read(_report, request.deps.services.reports, asked))
+
+
+def _report(reports: Reports, asked: _UsageAsked) -> dict[str, Any]:
+    """Return the fields of UsageReport. There may be a hundred thousand rows: it is work for a thread."""
+    query, words, (since_ms, until_ms) = asked.query, asked.words, asked.bounds_ms
+    found = _read(reports, query, words, asked.bounds_ms, asked.snapshot)
     sums = found.sums if query.sort is None else found.sums.sorted_by(query.sort)
     rows, other = sums.top(query.top, query.sort or "cost")
-    report = {
+    shown = (
+        {
+            "key": {word: "" if text == OTHERS else text for word, text in zip(words, row.key, strict=True)},
+            "is_other": is_other,
+            **_figures(row, sums.total),
+            "refusals": None if is_other or found.refusals is None else found.refusals.get(row.key, 0),
+        }
+        for is_other, group in ((False, rows), (True, found.others))
+        for row in group
+    )
+    return {
         "by": words,
         "since": moment_text(since_ms),
         "until": moment_text(until_ms),
-        "timezone": snapshot.zone.key,
-        "currency": currency,
-        "rows": [
-            {
-                "key": {word: "" if text == OTHERS else text for word, text in zip(words, row.key, strict=True)},
-                "is_other": is_other,
-                **_figures(row, sums.total),
-                "refusals": None if is_other or found.refusals is None else found.refusals.get(row.key, 0),
-            }
-            for is_other, group in ((False, rows), (True, found.others))
-            for row in group
-        ],
+        "timezone": asked.snapshot.zone.key,
+        "currency": asked.currency,
+        "rows": json_of_many(shown),
         "other": None if other is None else _figures(other, sums.total),
         "total": _figures(sums.total, sums.total),
         "refusals": found.refused,
@@ -186,7 +204,6 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         "flagged": found.rest.flagged,
         "history": None if found.history is None else [charged_json(one) for one in found.history],
     }
-    return AdminAnswer(report)
 
 
 def _read(
