@@ -8,13 +8,20 @@ from proxy.core.eager_task import InlineFuture
 from proxy.pipeline.settlement.write_timeout import WriteTimeout
 
 
+def expect(patience: WriteTimeout, written: InlineFuture[None], wait_s: float, request_id: str) -> None:
+    """Wait as the end of a request does."""
+    if not patience.is_timed:
+        patience.look_later(written.loop)
+    patience.waiting.append((patience.next_look_s + wait_s, written, request_id))
+
+
 async def test_only_what_is_not_written_is_let_go(caplog: pytest.LogCaptureFixture) -> None:
     loop, patience = asyncio.get_running_loop(), WriteTimeout()
     written, slow, slower = (InlineFuture[None](loop) for _ in range(3))
     begun_s = loop.time()
-    patience.expect(slower, 0.3, "req_slower")
-    patience.expect(written, 0.01, "req_written")
-    patience.expect(slow, 0.02, "req_slow")
+    expect(patience, slower, 0.3, "req_slower")
+    expect(patience, written, 0.01, "req_written")
+    expect(patience, slow, 0.02, "req_slow")
     written.set_result(None)
     await slow
     assert loop.time() - begun_s >= 0.02
@@ -28,6 +35,6 @@ async def test_those_that_come_later_are_let_go_too() -> None:
     loop, patience = asyncio.get_running_loop(), WriteTimeout()
     for _ in range(2):  # the timer has ended in between
         late = InlineFuture[None](loop)
-        patience.expect(late, 0.01, "req_late")
+        expect(patience, late, 0.01, "req_late")
         await late
         await asyncio.sleep(0.25)

@@ -172,9 +172,8 @@ class BufferedWhole(WholeRelay):
             return
         finally:
             self.answer.awaits_content = False
-        told = self.record_answer()
         if not self.context.gone:
-            self._judge(told)
+            self._judge(self.told)
 
     @property
     def holds_error(self) -> bool:

@@ -37,7 +37,6 @@ class WholeRelay(Relay):
             body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
             return await self.truncated(self.note_broken(error))
-        self.record_answer()
         settlement = await self.finish(CLIENT_GONE_STATUS if context.gone else self.answer.status)
         begun = context.reply
         return self.reply(body, settlement) if begun is None else await self.finish_begun(begun, body)
@@ -99,9 +98,9 @@ class WholeRelay(Relay):
         return self.complete(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def complete(self, body: bytes) -> bytes:
-        """Record that the body is complete; raises TransportError if it is not after all."""
-        self.attempt_result.first_byte_s = self.context.clock.monotonic_s()
-        attempt = self.attempt
+        """Record that the body is complete, and what it says; raises TransportError if it is not after all."""
+        attempt, attempt_result = self.attempt, self.attempt_result
+        attempt_result.first_byte_s = self.context.clock.monotonic_s()
         told = self.told = self.context.endpoint.read(body)
         translator = attempt.translator
         if translator is not None and translator.usage is not None and told is not None:
@@ -119,8 +118,29 @@ class WholeRelay(Relay):
                 self._look_twice(told, body)
             if error_seen or not has_choices:
                 self._look_for_error(told, body)
-        if self.told is None and is_cut_off(body):  # what can be read is whole
-            raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
+        told = self.told
+        if told is None:
+            if is_cut_off(body):  # what can be read is whole
+                raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
+            attempt_result.complete = True
+            return body
+        (
+            generation_id,
+            attempt_result.model,
+            served_by,
+            attempt_result.finish_reason,
+            attempt_result.usage,
+            failed,
+            code,
+            _,
+            attempt_result.content_seen,
+        ) = told
+        attempt_result.complete = True
+        attempt_result.served_by = served_by or attempt_result.served_by
+        attempt_result.generation_id = attempt_result.generation_id or generation_id
+        if failed or attempt_result.failed:
+            attempt_result.failed = True
+            attempt_result.error, attempt_result.error_code = "upstream_error", code
         return body
 
     def _look_twice(self, told: ParsedAnswer, body: bytes) -> None:
@@ -156,32 +176,6 @@ class WholeRelay(Relay):
                 self.begin()
             await self.write(KEEP_ALIVE if self.context.streams else padding)
         return body
-
-    def record_answer(self) -> ParsedAnswer | None:
-        """Record what a complete answer says; return None if it is not a JSON object."""
-        attempt_result = self.attempt_result
-        attempt_result.complete = True
-        told = self.told
-        if told is None:
-            return None
-        (
-            generation_id,
-            attempt_result.model,
-            served_by,
-            attempt_result.finish_reason,
-            attempt_result.usage,
-            failed,
-            code,
-            _,
-            has,
-        ) = told
-        attempt_result.served_by = served_by or attempt_result.served_by
-        attempt_result.generation_id = attempt_result.generation_id or generation_id
-        attempt_result.content_seen = has
-        if failed or attempt_result.failed:
-            attempt_result.failed = True
-            attempt_result.error, attempt_result.error_code = "upstream_error", code
-        return told
 
     async def truncated(self, failure: ApiError) -> Reply:
         """Drop what was held back and answer with an error: a part must never pass for the whole."""

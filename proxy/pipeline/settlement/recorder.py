@@ -195,9 +195,11 @@ class Recorder:
                 self._tell_over(end, cost_pusd)
         try:
             written = services.ledger.end(end, self._written)
-            services.write_timeout.expect(
-                written, self._context.snapshot.settlement_timeout_s, self._context.request_id
-            )
+            timeout, context = services.write_timeout, self._context
+            if not timeout.is_timed:
+                timeout.look_later(written.loop)
+            until_s = timeout.next_look_s + context.snapshot.settlement_timeout_s
+            timeout.waiting.append((until_s, written, context.request_id))
             await written
         except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
             self._publish(problem)

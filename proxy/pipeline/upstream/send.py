@@ -45,6 +45,7 @@ async def send_attempt(context: RequestContext, attempt: Attempt, row: RequestRo
     provider, attempt_result, route = attempt.provider, attempt.result, row.reservation.route
     endpoint, target = route.endpoint, attempt.target
     dialect = provider.dialect
+    headers = upstream_headers(context.downstream.request_headers, provider, attempt.key, attempt.streamed)
     body = route.body if target.is_plain and route.maxima is None else route.body_for(target)
     body, attempt.hide_usage = dialect.prepare(body, target.model, endpoint)
     if attempt.form is not None or provider.has_forms or services.forms.learnt:
@@ -57,7 +58,6 @@ async def send_attempt(context: RequestContext, attempt: Attempt, row: RequestRo
             attempt.fail(Failure("connect", kind=NOT_OFFERED), error)
             return
     url = provider.base_url + dialect.path(endpoint, target.model, streamed=attempt.streamed)
-    headers = upstream_headers(context.downstream.request_headers, provider, attempt.key, attempt.streamed)
     attempt_result.dispatched = True  # from here on nobody knows, unless the transport does
     try:
         answer: UpstreamResponse = await provider.transport.send(
