@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from proxy.core.done import NOTHING_LEFT
 from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
 from proxy.core.money import MAX_PUSD
 from proxy.pipeline.admission.reserve import QUARTER_MS, day_of_quarter
@@ -70,8 +71,14 @@ class Plan:
     admission: PlainAdmission | None
 
 
-def planned_hops(context: RequestContext, services: Services) -> Hops | None:
-    """Return the way of a request that its connection's plan holds for; None: it has to be found."""
+Planned = tuple[Hops | None, Reservation | None, Awaitable[LimitExceeded | None]]
+"""The way of a request; None: it has to be found. For a plain chat also what reserve() comes to, and what holds it:
+where a limit has no room nothing is held, and reserve() says why. None: reserve() has more to work out."""
+_NO_PLAN: Planned = (None, None, NOTHING_LEFT)
+
+
+def planned_hops(context: RequestContext, services: Services) -> Planned:
+    """Return the way of a request that its connection's plan holds for, and its reservation."""
     plan, body = context.downstream.request_headers.plan, context.body
     if (
         plan is None
@@ -85,44 +92,33 @@ def planned_hops(context: RequestContext, services: Services) -> Hops | None:
         or "fallbacks" in body
         or not plan.place.health.is_plain()
     ):
-        return None
+        return _NO_PLAN
     route = Route(plan.targets, body, plan.model, None, None, "ordered", None, None, None, None, False, plan.endpoint)
-    return Hops(context, route, services, plan.place)
-
-
-def planned_reservation(
-    context: RequestContext, hops: Hops, services: Services
-) -> tuple[Reservation, Awaitable[LimitExceeded | None]] | None:
-    """Return what reserve() comes to for a plain chat of planned_hops(), and what holds it; None: it is not that plain.
-
-    Where a limit has no room nothing is held, and reserve() says why.
-    """
-    admission, limiter, body = context.downstream.request_headers.plan.admission, services.limiter, context.body
+    admission, limiter, place = plan.admission, services.limiter, plan.place
+    amount_pusd = None
     if (
-        admission is None
-        or limiter.model_sets
-        or services.live.current is not context.snapshot
-        or not _IN_ROW.isdisjoint(body)
+        admission is not None
+        and not limiter.model_sets
+        and services.live.current is context.snapshot
+        and _IN_ROW.isdisjoint(body)
+        and (asked := plain_maximum(body, "chat")) != NOT_PLAIN
     ):
-        return None
-    asked, place = plain_maximum(body, "chat"), hops.place
-    price = services.model_lists.price(place.provider, place.target.model)
-    if price is not admission.price:
-        admission.price, admission.terms = price, None if price is None else plain_terms(price)
-    terms = admission.terms
-    if asked == NOT_PLAIN or terms is None:
-        return None
-    amount_pusd = plain_worst_case_pusd(terms, context.size_bytes, asked)
+        price = services.model_lists.price(place.provider, place.target.model)
+        if price is not admission.price:
+            admission.price, admission.terms = price, None if price is None else plain_terms(price)
+        if admission.terms is not None:
+            amount_pusd = plain_worst_case_pusd(admission.terms, context.size_bytes, asked)
+    hops = Hops(context, route, services, place)
     if amount_pusd is None or amount_pusd > MAX_PUSD:
-        return None
+        return hops, None, NOTHING_LEFT
     id_, now_ms, identity, streamed = context.id, context.started_ms, context.identity, body.get("stream") is True
     day = day_of_quarter(now_ms // QUARTER_MS, context.snapshot.zone)
     columns = (id_, now_ms, day, *admission.who, amount_pusd, None, int(streamed), *admission.there)
     row = _new_tuple(OpenRow, columns)
-    reservation = Reservation(row, amount_pusd, hops.route, identity, None, id_, streamed, None, NONE_ASKED)
+    reservation = Reservation(row, amount_pusd, route, identity, None, id_, streamed, None, NONE_ASKED)
     amounts = _new_tuple(Amounts, (amount_pusd, 0, 1, 0, 0, True, NO_PIECES))
     allowance = identity.allowance
-    return reservation, limiter.reserve(id_, allowance.scopes, now_ms, amounts, allowance.quotas)
+    return hops, reservation, limiter.reserve(id_, allowance.scopes, now_ms, amounts, allowance.quotas)
 
 
 def keep_plan(context: RequestContext, hops: Hops, reservation: Reservation, services: Services) -> None:

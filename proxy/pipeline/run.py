@@ -14,7 +14,7 @@ from proxy.pipeline.failover import find_answer
 from proxy.pipeline.idempotency import idempotency
 from proxy.pipeline.identity.identify import identify, limit_to_models, limit_to_use_case
 from proxy.pipeline.identity.provision import provision
-from proxy.pipeline.plan import keep_plan, planned_hops, planned_reservation
+from proxy.pipeline.plan import keep_plan, planned_hops
 from proxy.pipeline.request.body import body_at_hand, parse_request, receive_body
 from proxy.pipeline.routing.auto import pick_models
 from proxy.pipeline.routing.order import order_targets
@@ -61,11 +61,8 @@ async def run(context: RequestContext, services: Services) -> Reply:
 
 async def answer(context: RequestContext, services: Services) -> Reply:
     """Reserve, send, relay: from reserve() on all ends in one settlement, after success, failure, hang-up and cut."""
-    hops = planned_hops(context, services)
-    planned = None if hops is None else planned_reservation(context, hops, services)
-    if hops is not None and planned is not None and await planned[1] is None:
-        reservation = planned[0]
-    else:
+    hops, reservation, holding = planned_hops(context, services)
+    if hops is None or reservation is None or await holding is not None:
         hops, reservation = await _reserve(context, hops, services)
     async with Recorder(context, reservation, services) as recorder:
         try:

@@ -30,7 +30,7 @@ MUTATIONS: Final = (
     Mutation(
         "plan-that-outlives-the-price",
         "A request holds what the price of the one before it asked for.",
-        (Patch("planned_reservation", "price is not admission.price", "admission.price is None"),),
+        (Patch("planned_hops", "price is not admission.price", "admission.price is None"),),
         ("tests/pipeline/test_plan.py::test_a_plan_holds_what_the_price_of_now_asks_for",),
     ),
     Mutation(

@@ -103,6 +103,26 @@ def test_a_body_with_spaces_is_read_as_the_exact_parse_reads_it(body: dict[str, 
         assert dump_body(parse_body(raw)) == dump_body(_parse_exactly(raw)) == orjson.dumps(body)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(quoted, max_size=3), st.lists(quoted, max_size=3), quoted, quoted, st.data())
+def test_one_long_text_hides_nothing(
+    before: list[str], behind: list[str], start: str, end: str, data: st.DataObject
+) -> None:
+    """As nearly every chat is: what stands beside its text is compared, however that begins and ends."""
+    long = f"{start}{'What is it, then: that? ' * 20}{end}"
+    body = {**{f"a{name}": name for name in before}, "content": long, **{f"b{name}": 0.5 for name in behind}}
+    members = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in body.items()]
+    raw = ("{" + ", ".join(members) + "}").encode()
+    assert dump_body(parse_body(raw)) == orjson.dumps(body)
+    at = data.draw(st.integers(0, len(members)))
+    again = [*members[:at], data.draw(st.sampled_from(members)), *members[at:]]
+    with pytest.raises(BodyError):
+        parse_body(("{" + ", ".join(again) + "}").encode())
+    number = "0.50000000000000000001"
+    exact = "{" + ", ".join([*members[:at], f'"n": {number}', *members[at:]]) + "}"
+    assert number.encode() in dump_body(parse_body(exact.encode()))
+
+
 @pytest.mark.parametrize("indent", [None, 0, 2])
 def test_spaces_alone_take_no_second_parse(indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As json.dumps() writes bodies, and what people write by hand."""
