@@ -1,6 +1,7 @@
 """What an admin does by forms: people, limits, tokens, stops, and questions to models under a user's own limits."""
 
 import asyncio
+import html
 import re
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -133,6 +134,44 @@ async def test_a_key_that_is_refused_keeps_what_it_is_for(office: Office) -> Non
     assert 'name="test" value="yes">' in text
     assert 'value="bills"' in text
     assert "sk-typed-once" not in text
+
+
+async def test_a_refused_key_is_told_in_the_words_of_the_form(office: Office) -> None:
+    fields = {"provider": "openrouter", "secret": "no-key-of-openrouter-0000", "name": "bad", "test": "yes"}
+    answer = await office.admin.post("/dashboard/keys", fields)
+    text = html.unescape(answer.body.decode())
+    assert answer.status == 422
+    assert "Nothing was stored. To store it all the same, clear “Ask the provider first”." in text
+    assert "--no-test" not in text
+
+
+async def test_what_was_before_and_after_a_change_can_be_opened(office: Office) -> None:
+    limits = {"cost": ["$5/day", "$50/week", "$500/month"], "requests": ["60/minute", "1000/day", "20000/month"]}
+    body = {"name": "max", "settings": {"limits": limits}}
+    assert (await office.stand.ask("POST", "/admin/v1/users", body, token=ADMIN_TOKEN)).status == 201
+    page = html.unescape((await office.admin.get("/dashboard/audit?subject=max")).body.decode())
+    found = re.search(r'<details class="cut"><summary><code>(.*?)…</code></summary><code>(.*?)</code></details>', page)
+    assert found is not None
+    assert len(found[1]) == 80
+    assert found[2].startswith(found[1])
+    assert "20000/month" in found[2]
+
+
+async def test_what_fails_within_is_a_page_that_names_the_log(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise ValueError("planted")
+
+    monkeypatch.setattr("proxy.web.dashboard.answer._frame", fail)
+    answer = await office.admin.get("/dashboard/alerts")
+    assert (answer.status, answer.header("Content-Type")) == (500, "text/html; charset=utf-8")
+    assert (answer.header("X-Request-Id") or "none").encode() in answer.body
+    assert b"The proxy failed" in answer.body
+    assert b"planted" not in answer.body
+    assert [record.exc_info[1].args for record in caplog.records if record.exc_info and record.exc_info[1]] == [
+        ("planted",)
+    ]
 
 
 async def test_a_persons_page_has_the_limits_shared_with_others(office: Office) -> None:

@@ -31,10 +31,4 @@ MUTATIONS: Final = (
         (Patch("charts.element:_plain", "escape(text)", "Markup(text)"),),
         (f"{_CHARTS}::test_names_are_text[<script>alert(1)</script>]",),
     ),
-    Mutation(
-        "a-limit-that-is-passed-and-looks-fine",
-        "A bar beyond its limit says how much is left of it.",
-        (Patch("charts.limit_bar:limit_bar", "used > limit", "False"),),
-        (f"{_CHARTS}::test_a_limit_in_words",),
-    ),
 )

@@ -1,13 +1,14 @@
 """Answer a request for a page: the door, the session, the form, the handler, and what it returns as HTML or CSV."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
 from markupsafe import Markup
 
-from proxy.core.errors import ApiError, CallerError
+from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.storage.audit import Actor
@@ -42,6 +43,8 @@ from proxy.web.dashboard.views import VIEWS
 from proxy.web.deps import Deps
 from proxy.web.json_reply import own_reply
 
+log = logging.getLogger("tollkeeper.web")
+
 _HTML: Final = {"Content-Type": "text/html; charset=utf-8"}
 _FOR_EVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 FORM_KEY: Final = "form_key"
@@ -57,15 +60,29 @@ async def answer_page(
     """
     try:
         check_door(context, deps)
-        if not (has_dashboard or path.startswith(("/me", STATIC))):
-            raise CallerError(
-                404, "unknown_url", "The dashboard is not at this address: see admin.listen in the configuration."
-            )
         if path.startswith(STATIC):
             return _static(context, method, path)
+        _check_place(path, has_dashboard=has_dashboard)
         return await _viewed(context, deps, method, path, dict(parse_qsl(query, keep_blank_values=True)))
     except ApiError as error:
         return await _error_page(context, deps, path, error)
+    except Exception as error:
+        if context.began:  # half an answer is sent
+            raise
+        log.error("page.failed", exc_info=error, extra={"request_id": context.request_id})
+        return await _error_page(context, deps, path, _failure(context))
+
+
+def _check_place(path: str, *, has_dashboard: bool) -> None:
+    """Raise CallerError for an operators' page at an address that has none."""
+    if not (has_dashboard or path.startswith("/me")):
+        text = "The dashboard is not at this address: see admin.listen in the configuration."
+        raise CallerError(404, "unknown_url", text)
+
+
+def _failure(context: RequestContext) -> OwnError:
+    text = f"The proxy failed. The operator finds the reason in its log under {context.request_id}."
+    return OwnError(500, "internal_error", text)
 
 
 async def _viewed(context: RequestContext, deps: Deps, method: str, path: str, query: Mapping[str, str]) -> Reply:

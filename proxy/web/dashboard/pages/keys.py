@@ -19,6 +19,8 @@ _STATES: Final = {
     "suspended": "bad",
     "used up": "warn",
 }
+_OF_THE_API: Final = " To store it all the same: test: false (--no-test)."  # forms have other words for it, or none
+_OF_THE_FORM: Final = " To store it all the same, clear “Ask the provider first”."
 
 
 async def _show(request: DashboardRequest) -> Page:
@@ -32,11 +34,16 @@ async def _page(request: DashboardRequest, problem: ApiError | None = None) -> P
     values = {
         "keys_listed": [{**key, "shown_state": (_STATES.get(key["state"], "warn"), key["state"])} for key in keys],
         "providers": [provider["name"] for provider in await request.api.all("/providers")],
-        "problem": None if problem is None else problem.message,
+        "problem": None if problem is None else _told(request, problem),
         "given": {name: typed.get(name, "") for name in ("provider", "name", "user", "group", "test", "management")},
         "is_first": "secret" not in typed,  # the form as it is before anybody has sent it
     }
     return Page("keys.html", values, status=200 if problem is None else problem.status)
+
+
+def _told(request: DashboardRequest, problem: ApiError) -> str:
+    """Return why a change was not made, in the words of the form that asked for it."""
+    return problem.message.replace(_OF_THE_API, _OF_THE_FORM if "id" not in request.path else "")
 
 
 async def _add(request: DashboardRequest) -> Page | Redirect:
