@@ -36,7 +36,7 @@ general_settings: {{master_key: {token}}}
 litellm_settings: {{telemetry: false}}
 """
 _ROUNDS, _STARTS = 3, 2
-_BUSY_S, _RATE, _RATE_S, _CONNECTIONS, _WARM_UP_S = 3, 100, 4, 16, 2
+_BUSY_S, _RATES, _RATE_S, _CONNECTIONS, _WARM_UP_S = 3, (10, 100), 4, 16, 2
 _REST_S = 0.5
 _FIRST_S = 60
 COLUMNS = ("", "direct", "nginx", "tollkeeper", "litellm", "portkey")
@@ -122,14 +122,22 @@ def _run(command: list[str]) -> None:
 
 
 @dataclass
+class PeerRate:
+    """What one rate came to: CPU a request, delays, and the percentage that found every connection busy."""
+
+    cpu_us: Series = field(default_factory=dict)
+    p50_us: Series = field(default_factory=dict)
+    p99_us: Series = field(default_factory=dict)
+    lost_percent: Series = field(default_factory=dict)
+
+
+@dataclass
 class PeerFigures:
     """By system, one value a round."""
 
     busy_us: Series = field(default_factory=dict)  # CPU a request, all connections busy
     per_s: Series = field(default_factory=dict)
-    rate_us: Series = field(default_factory=dict)  # CPU a request at the rate
-    p50_us: Series = field(default_factory=dict)
-    p99_us: Series = field(default_factory=dict)
+    at_rate: dict[int, PeerRate] = field(default_factory=lambda: {rate: PeerRate() for rate in _RATES})
     start_s: Series = field(default_factory=dict)
     idle_mb: Series = field(default_factory=dict)
     loaded_mb: Series = field(default_factory=dict)
@@ -172,7 +180,7 @@ class PeerBench:
     @property
     def steps(self) -> int:
         peers = len(self._peers)
-        return _STARTS * peers + peers + _ROUNDS * (2 * peers + 1)
+        return _STARTS * peers + peers + _ROUNDS * (peers + len(_RATES) * (peers + 1))
 
     def run(self) -> PeerFigures:
         try:
@@ -185,9 +193,10 @@ class PeerBench:
             direct = Peer(self._upstream)
             for n in range(_ROUNDS):
                 turns = self._peers if n % 2 == 0 else self._peers[::-1]
-                for peer in (*turns, direct):
-                    self._say(f"{_RATE}/s, round {n + 1}: {peer.name}")
-                    self._at_rate(peer)
+                for rate in _RATES:
+                    for peer in (*turns, direct):
+                        self._say(f"{rate}/s, round {n + 1}: {peer.name}")
+                        self._at_rate(peer, rate)
                 for peer in turns:
                     self._say(f"{_CONNECTIONS} connections, round {n + 1}: {peer.name}")
                     self._measure_busy(peer)
@@ -240,22 +249,23 @@ class PeerBench:
         add(self.figures.busy_us, peer.name, (peer.service.cpu_s() - cpu_before_s) * 1e6 / requests)
         add(self.figures.per_s, peer.name, requests / seconds)
 
-    def _at_rate(self, peer: Peer) -> None:
-        numbers = map(str, (_RATE, _RATE_S, _CONNECTIONS))
+    def _at_rate(self, peer: Peer, rate: int) -> None:
+        into = self.figures.at_rate[rate]
+        numbers = map(str, (rate, _RATE_S, _CONNECTIONS))
         headers = [word for header in peer.headers for word in ("--header", header)]
         script = [sys.executable, str(_HERE / "load.py"), "latency", str(peer.service.port), self._token]
         cpu_before_s = peer.service.cpu_s()
         outcome = json.loads(run_on_core(self._load_core, [*script, *numbers, JSON_MODEL, *headers]))
         used_us = (peer.service.cpu_s() - cpu_before_s) * 1e6
         delays_us = outcome["delays_us"][JSON_MODEL]
-        if not delays_us:
-            raise BenchError(f"{peer.name} answered nothing: {outcome['first_failure']}")
-        if outcome["failed"]:
-            self._say(f"{peer.name}: {outcome['failed']} failed, the first: {outcome['first_failure']}")
+        busy = outcome["first_failure"].startswith("all ")  # a turn that came while every connection was busy
+        if not delays_us or (outcome["failed"] and not busy):
+            raise BenchError(f"{peer.name}: {outcome['failed']} failed, the first: {outcome['first_failure']}")
+        add(into.lost_percent, peer.name, 100 * outcome["failed"] / (rate * _RATE_S))
         if peer.service is not self._upstream:
-            add(self.figures.rate_us, peer.name, used_us / len(delays_us))
-        add(self.figures.p50_us, peer.name, percentile(delays_us, 50))
-        add(self.figures.p99_us, peer.name, percentile(delays_us, 99))
+            add(into.cpu_us, peer.name, used_us / len(delays_us))
+        add(into.p50_us, peer.name, percentile(delays_us, 50))
+        add(into.p99_us, peer.name, percentile(delays_us, 99))
 
 
 def rows(figures: PeerFigures) -> list[tuple[str, ...]]:
@@ -268,13 +278,21 @@ def rows(figures: PeerFigures) -> list[tuple[str, ...]]:
         found = ((name, more(series, name, "direct")) for name in COLUMNS[1:])
         return (what, *("-" if one is None or name == "direct" else f"{one:+.0f}" for name, one in found))
 
+    rates = [
+        line
+        for rate, one in figures.at_rate.items()
+        for line in (
+            row(f"CPU a request at {rate}/s, µs", one.cpu_us, 0),
+            row(f"latency at {rate}/s, p50 µs", one.p50_us, 0),
+            added("added to the floor, p50 µs", one.p50_us),
+            row(f"latency at {rate}/s, p99 µs", one.p99_us, 0),
+            row(f"not sent at {rate}/s, all connections busy, %", one.lost_percent, 0),
+        )
+    ]
     return [
         row(f"CPU a request, {_CONNECTIONS} connections, µs", figures.busy_us, 0),
         row("requests a second, one core", figures.per_s, 0),
-        row(f"CPU a request at {_RATE}/s, µs", figures.rate_us, 0),
-        row(f"latency at {_RATE}/s, p50 µs", figures.p50_us, 0),
-        added("added to the floor, p50 µs", figures.p50_us),
-        row(f"latency at {_RATE}/s, p99 µs", figures.p99_us, 0),
+        *rates,
         row("memory idle, MB", figures.idle_mb, 0),
         row("memory after the load, MB", figures.loaded_mb, 0),
         row("start to first answer, s", figures.start_s, 2),

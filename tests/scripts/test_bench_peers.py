@@ -26,9 +26,9 @@ def test_the_table_has_a_cell_for_each_system(peers: Any) -> None:
     found = peers.PeerFigures()
     names = ("direct", "nginx", "tollkeeper", "litellm", "portkey")
     found.busy_us = {"nginx": [20.0], "tollkeeper": [200.0], "litellm": [6000.0, 7000.0, 8000.0], "portkey": [900.0]}
-    found.p50_us = {name: [100.0 * n] for n, name in enumerate(names, 1)}
+    found.at_rate[100].p50_us = {name: [100.0 * n] for n, name in enumerate(names, 1)}
     found.idle_mb = {"tollkeeper": [50.0], "litellm": [400.0], "portkey": [100.0]}
-    rows = {row[0]: row[1:] for row in peers.rows(found)}
+    rows = {row[0]: row[1:] for row in peers.rows(found)}  # where a name comes twice, that of 100/s
     assert {len(row) for row in rows.values()} == {len(peers.COLUMNS) - 1}
     assert rows["CPU a request, 16 connections, µs"] == ("-", "20", "200", "7000 [6000..8000]", "900")
     assert rows["added to the floor, p50 µs"] == ("-", "+100", "+200", "+300", "+400")
