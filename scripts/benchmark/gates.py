@@ -196,10 +196,10 @@ SHORT_GATES: tuple[Gate, ...] = (
     Gate("limits_counted", "five limits over none, instructions, %", _limits_counted, 60, digits=1),
     Gate("p50_times", "what a request waits at 100/s, x nginx", _added_times, 25),
     Gate("cpu_times", "CPU a request at 100/s, x nginx", _cpu_times, 16),
-    _wide(_FAST, 8),
+    _wide(_FAST, 6),
     _wide(_PACED, 4),
-    _wide(_IDLE, 95),
+    _wide(_IDLE, 85),
     Gate(
-        "start_times", "CPU of a start, x aiohttp's relay", lambda figures: ratio(figures.start_cpu_s, OURS, AIOHTTP), 4
+        "start_times", "CPU of a start, x aiohttp's relay", lambda figures: ratio(figures.start_cpu_s, OURS, AIOHTTP), 5
     ),
 )
