@@ -49,6 +49,10 @@ class Downstream(Protocol):
         """Return a complete answer, which the server writes. close: no further request is read from this client."""
         ...
 
+    def send_ahead(self, reply: Reply, held: int) -> None:
+        """Write a complete answer but its last bytes, as many as held says; or nothing, where nobody reads it yet."""
+        ...
+
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         """Write the head of an answer whose pieces follow; the server writes its end."""
         ...

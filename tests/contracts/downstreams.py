@@ -62,6 +62,9 @@ class MemoryDownstream:
             self._add(body)
         return self
 
+    def send_ahead(self, reply: Reply, held: int) -> None:
+        """Do nothing: it is read when it is complete."""
+
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         del now_ms
         self._check_here()
@@ -154,6 +157,9 @@ class LineDownstream:
         del now_ms, close
         self._answer, self._pieces = {"status": status, "headers": dict(headers)}, [body]
         return self
+
+    def send_ahead(self, reply: Reply, held: int) -> None:
+        """Do nothing: it is read when it is complete."""
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         return self.whole(status, headers, b"", now_ms)

@@ -1,16 +1,21 @@
 """What is on disk when: no provider has a whole request before its row, and no client a whole answer before its end."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from tests.faults.conftest import Open
-from tests.faults.place import Place, clean
-from tests.faults.raw_upstream import Close, Reset, Step, Turn
+from tests.faults.place import CHAT, Place, body_of, clean
+from tests.faults.raw_upstream import Close, Heard, Reset, Step, Turn
 from tests.faults.seen import BOTH, refused
+from tests.faults.told import Told
 from tests.support.held_disk import held_disk
+from tests.support.installation import token_hash_of, token_of
 from tests.support.patience import eventually
+from tests.support.raw import request_bytes
 
 LONG = [{"role": "user", "content": "Tell me a story. " * 500}]
 ON_A_FULL_DISK = {"ledger": {"busy_timeout_s": 0.1, "settlement_timeout_s": 0.2}}
@@ -93,6 +98,39 @@ async def test_a_client_that_goes_before_the_row_is_there(opened: Open) -> None:
 
 async def _gone(place: Place) -> bool:
     return all(context.gone for context in place.app.services.in_flight)
+
+
+@pytest.mark.parametrize("path", [CHAT, f"{CHAT}?by=aiohttp"], ids=["fast", "aiohttp"])
+@pytest.mark.parametrize("spaces", [0, 4000], ids=["", "spaces behind"])
+async def test_the_end_comes_before_the_whole_answer(opened: Open, path: str, spaces: int) -> None:
+    """All but its last bytes may be with the client, but not what makes it whole; its bytes are as ever."""
+    place = await opened({"users": {"bob": {"token_hash": token_hash_of("bob")}}})
+    told = Told("gen-long", 4_000_000, output_tokens=2000)
+    body = told.body(note=" ".join(map(str, range(1000)))) + b" " * spaces
+    client = await place.begin_nothing()
+    with closing(sqlite3.connect(place.folder / "ledger.db", isolation_level=None)) as disk:
+
+        def hold(_heard: Heard) -> Turn:
+            disk.execute("BEGIN IMMEDIATE")
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            return Turn((head.encode() + body,), {told.id: told.charged_pusd})
+
+        place.upstream.choose = hold
+        await ready(place)
+        await client.send(request_bytes("POST", path, body_of("openrouter"), token=token_of("bob")))
+        came = b"" if spaces else await client.read_until(body[-1044:-1024])  # what lacks only spaces would be whole
+        with pytest.raises(TimeoutError):
+            came += await client.read_some(0.1)
+        assert came.partition(b"\r\n\r\n")[2] == (b"" if spaces else body[:-1024])
+        assert [row["state"] for row in place.rows()] == ["open"]
+        disk.execute("ROLLBACK")
+    while len(came.partition(b"\r\n\r\n")[2]) < len(body):
+        came += await client.read_some()
+    head, _, sent = came.partition(b"\r\n\r\n")
+    assert sent == body
+    assert f"\r\ncontent-length: {len(body)}\r\n".encode() in head.lower()
+    assert b"\r\nx-tollkeeper-cost-usd: 0.000004\r\n" in head
+    assert await place.figures() == ("settled", told.charged_pusd, "provider", None, None, 200)
 
 
 @pytest.mark.parametrize("end", [Reset(), Close()], ids=["RST", "FIN"])

@@ -29,14 +29,16 @@ MUTATIONS: Final = (
     Mutation(
         "half-a-request-before-the-next",
         "A connection that half a request has gone out on is used again: the next one is read as its rest.",
+        (Patch("PooledTransport._send_in_two", "answer.abort()"),),
         (
-            Patch(
-                "PooledTransport._send_in_two",
-                "except BaseException:\n    answer.abort()\n    raise",
-                "finally:\n    pass",
-            ),
+            "tests/providers/test_transport_held.py::test_where_it_may_not_end_the_provider_gets_no_request[asyncio-pool-raised]",
         ),
-        ("tests/faults/test_order.py::test_a_disk_that_refuses_leaves_half_a_request[plain]",),
+    ),
+    Mutation(
+        "a-whole-answer-before-its-end",
+        "A client has all of an answer before its settlement is on disk: a crash forgets what it cost.",
+        (Patch("RawResponse.split_off", "data[-held:]", "data[:0]"), Patch("RawResponse.split_off", "[:-held]", "[:]")),
+        ("tests/faults/test_order.py::test_the_end_comes_before_the_whole_answer[fast]",),
     ),
     Mutation(
         "looked-up-with-the-first-key",

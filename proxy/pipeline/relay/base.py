@@ -1,6 +1,7 @@
 """What passes an answer on to the client, to its end and its settlement."""
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
@@ -14,12 +15,24 @@ from proxy.pipeline.values.settlement import BROKEN, HUNG_UP, Settlement
 from proxy.providers.transport.base import TransportError, UpstreamResponse
 from proxy.wire.headers import STREAM_HEADERS
 
-Finish = Callable[[int], Awaitable[Settlement]]
-"""Settle a request by the status that its client gets; returns when the row is on disk.
+Meanwhile = Callable[[Settlement], None]
 
-It is called before the last byte goes to the client. The answer is read to its end for the ledger's sake when the
-client has gone, or aborted if that stops the bill.
-"""
+
+class Finish(Protocol):
+    """Settle a request.
+
+    It is called before the last byte goes to the client. The answer is read to its end for the ledger's sake when the
+    client has gone, or aborted if that stops the bill.
+    """
+
+    def __call__(
+        self, status: int, error: str | None = None, meanwhile: Meanwhile | None = None, /
+    ) -> Awaitable[Settlement]:
+        """Settle by the status that the client gets; returns when the row is on disk.
+
+        meanwhile: called, if at all, while it is on its way there.
+        """
+        ...
 
 
 class Relay:

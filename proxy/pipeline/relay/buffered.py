@@ -155,7 +155,6 @@ class BufferedStream(StreamRelay):
 class BufferedWhole(WholeRelay):
     """An answer in one piece that is checked before it is passed on."""
 
-    _body = b""
     _problem: ApiError | None = None  # it is not whole
 
     async def open(self) -> None:
@@ -192,7 +191,10 @@ class BufferedWhole(WholeRelay):
     async def run(self) -> Reply:
         if self._problem is not None:
             return await self.truncated(self._problem)
-        settlement = await self.finish(self.status())
+        meanwhile = self._send_ahead if self.context.told is dict and not self.context.gone else None
+        settlement = await self.finish(self.status(), None, meanwhile)
+        if self._ahead is not None:
+            return self._ahead
         return (
             self.reply(self._body, settlement)
             if self.response is None

@@ -17,6 +17,7 @@ from proxy.wire.text_size import CHARS_A_TOKEN, least_tokens
 from proxy.wire.usage import with_cost, with_told_cost
 
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
+_HELD_BYTES = 1024  # what is held back of an answer that is sent ahead of its settlement
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
 _FRAME_BYTES = 1024  # what an answer may hold beside its text without being examined
@@ -26,6 +27,8 @@ class WholeRelay(Relay):
     """An answer in one piece: held back until it is complete and settled; only keep-alive padding passes before."""
 
     told: ParsedAnswer | None = None  # what it says, once it is complete; None: it is no JSON object
+    _body = b""  # once it is complete
+    _ahead: Reply | None = None  # of which all but the end has gone out
 
     async def run(self) -> Reply:
         context = self.context
@@ -37,7 +40,11 @@ class WholeRelay(Relay):
             body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
             return await self.truncated(self.note_broken(error))
-        settlement = await self.finish(CLIENT_GONE_STATUS if context.gone else self.answer.status)
+        self._body = body
+        meanwhile = self._send_ahead if context.told is dict and not context.gone else None
+        settlement = await self.finish(CLIENT_GONE_STATUS if context.gone else self.answer.status, None, meanwhile)
+        if self._ahead is not None:
+            return self._ahead
         begun = context.reply
         return self.reply(body, settlement) if begun is None else await self.finish_begun(begun, body)
 
@@ -66,6 +73,18 @@ class WholeRelay(Relay):
         if context.claim is not None:
             return context.whole(status, headers, body)
         return context.downstream.whole(status, headers, body, context.started_ms)
+
+    def _send_ahead(self, settlement: Settlement) -> None:
+        """Write all of the answer but its end while it is being settled, where no header tells what that leaves.
+
+        What would be whole without its last bytes, as they are spaces, waits.
+        """
+        context, body = self.context, self._body
+        end = body[-_HELD_BYTES:]
+        if end and not end.isspace() and context.reply is None and context.claim is None:
+            reply = self.reply(body, settlement)
+            if context.send_ahead(reply, len(end)):
+                self._ahead = reply
 
     def _gone(self) -> None:
         """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill.

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -154,11 +154,14 @@ class Recorder:
             status, code = (503, "cut") if stopped is None else (stopped.status, stopped.code)
         await self.end(status, code)
 
-    async def end(self, status: int, error: str | None = None) -> Settlement:
+    async def end(
+        self, status: int, error: str | None = None, meanwhile: Callable[[Settlement], None] | None = None, /
+    ) -> Settlement:
         """Decide the cost and write it; returns when it is on disk, or when the disk has refused for too long.
 
-        status is what the client gets. After the wait the row stays open in the ledger and counts in full, and the
-        writer goes on trying: the client is not kept waiting for a broken disk.
+        status is what the client gets; meanwhile is called where the disk has nothing else to do. After the wait the
+        row stays open in the ledger and counts in full, and the writer goes on trying: the client is not kept waiting
+        for a broken disk.
         """
         if self.settlement is not None:
             return self.settlement
@@ -194,12 +197,15 @@ class Recorder:
             if OVER in settlement.flags:
                 self._tell_over(end, cost_pusd)
         try:
+            is_idle = meanwhile is not None and services.ledger.is_idle()
             written = services.ledger.end(end, self._written)
             timeout, context = services.write_timeout, self._context
             if not timeout.is_timed:
                 timeout.look_later(written.loop)
             until_s = timeout.next_look_s + context.snapshot.settlement_timeout_s
             timeout.waiting.append((until_s, written, context.request_id))
+            if is_idle and meanwhile is not None:
+                meanwhile(settlement)
             await written
         except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
             self._publish(problem)

@@ -71,6 +71,7 @@ class TrialDownstream:
         self.request_headers = RequestHeaders(CIMultiDict(headers))
         self.body: bytes | None = body
         self.whole = outer.whole
+        self.send_ahead = outer.send_ahead
         self.begin = outer.begin
         self.write = outer.write
         self.drained = outer.drained

@@ -69,6 +69,10 @@ class AiohttpDownstream:
         is_head = self.request.method == "HEAD"
         return RawResponse(whole_bytes(status, headers, body, now_ms, is_head=is_head), close=close)
 
+    def send_ahead(self, reply: Reply, held: int) -> None:
+        assert isinstance(reply, RawResponse), "whole() makes no other"
+        self._transport().write(reply.split_off(held))
+
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._transport()
         chunked = self._chunked

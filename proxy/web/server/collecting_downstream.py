@@ -33,6 +33,9 @@ class CollectingDownstream:
         self.collected += body
         return self
 
+    def send_ahead(self, reply: Reply, held: int) -> None:
+        """Do nothing: it is read when it is complete."""
+
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         del now_ms
         self.status, self.headers = status, dict(headers)

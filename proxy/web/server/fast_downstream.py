@@ -63,6 +63,13 @@ class FastDownstream:
             headers = {**headers, "Connection": "close"}
         return RawResponse(whole_bytes(status, headers, body, now_ms), close)
 
+    def send_ahead(self, reply: Reply, held: int) -> None:
+        transport = self._connection.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        assert isinstance(reply, RawResponse), "whole() makes no other"
+        transport.write(reply.split_off(held))
+
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._connection.transport
         if transport is None or transport.is_closing():

@@ -80,6 +80,12 @@ class RawResponse:
         """Return the status, as long as the answer is not written."""
         return int(self.data[9:12])
 
+    def split_off(self, held: int) -> memoryview:
+        """Return all but the last bytes, as many as held says, which alone are left to be written."""
+        data = self.data
+        self.data = data[-held:]
+        return memoryview(data)[:-held]
+
     async def prepare(self, request: "web.BaseRequest") -> None:
         transport = request.transport
         if transport is None or transport.is_closing():
