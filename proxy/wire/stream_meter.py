@@ -86,7 +86,7 @@ class StreamMeter(FramedMeter):
     def __init__(self, hide_usage: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         super().__init__(max_event_bytes)
         self._hide_usage = self._cuts = hide_usage
-        self._events = EventSplitter(max_event_bytes)
+        self._events: EventSplitter | None = None  # made for the first event that comes in pieces
         self._line = b""  # the start of the line within which the bytes given back ended
         self._held = bytearray()
         self._holds = False  # what comes is kept in _held
@@ -148,9 +148,9 @@ class StreamMeter(FramedMeter):
         else:
             given = self._feed_hiding(chunk) if self._hide_usage else self._feed_passing(chunk)
             if screen is not None:
-                gone = NOTHING if self._hide_usage or self._holds else self._events.begun
+                gone = NOTHING if self._hide_usage or self._holds else self._splitter().begun
                 given = screen.pass_on(given, gone, len(chunk))
-            self._is_between = self._events.is_between_events and not self._line
+            self._is_between = self._splitter().is_between_events and not self._line
         self._nothing_begun = (
             self._is_between
             and not self._cut_cr
@@ -167,7 +167,7 @@ class StreamMeter(FramedMeter):
         self._nothing_begun = False
         if self._is_between and not self._hide_usage:
             return b""
-        begun = self._events.finish()
+        begun = self._splitter().finish()
         if self._hide_usage:
             rest = self._hide(begun)
             return rest if self.screen is None else self.screen.without_secret(rest)
@@ -176,12 +176,18 @@ class StreamMeter(FramedMeter):
 
     def _feed_passing(self, chunk: bytes) -> bytes:
         given = self._until_done(chunk) if not self.done else self._give(chunk)
-        ended, events, begun = self._events.feed(chunk)
+        splitter = self._splitter()
+        ended, events, begun = splitter.feed(chunk)
         self._read(events)
         if begun or ended:
             self._count_oversized(ended, begun)
-        self.oversized |= self._events.oversized
+        self.oversized |= splitter.oversized
         return given
+
+    def _splitter(self) -> EventSplitter:
+        if self._events is None:
+            self._events = EventSplitter(self._max_event_bytes)
+        return self._events
 
     def _until_done(self, chunk: bytes) -> bytes:
         window = self._line + chunk if self._line else chunk
@@ -202,16 +208,17 @@ class StreamMeter(FramedMeter):
         return chunk[:at]
 
     def _feed_hiding(self, chunk: bytes) -> bytes:
+        splitter = self._splitter()
         if self._cut_cr:
             self._cut_cr = False
-            if not self._events.begun:
+            if not splitter.begun:
                 chunk = chunk.removeprefix(b"\n")
-        ended, events, begun = self._events.feed(chunk)
-        self.oversized |= self._events.oversized
+        ended, events, begun = splitter.feed(chunk)
+        self.oversized |= splitter.oversized
         if begun or ended:
             self._count_oversized(ended, begun)
         given = self._give(ended) + self._hide(events) + self._give(begun)
-        comments = self._events.take_comments()
+        comments = splitter.take_comments()
         return given + self._give(comments) if comments else given
 
     def _hide(self, events: bytes) -> bytes:

@@ -22,9 +22,9 @@ from upstream import JSON_MODEL, paced_model
 _CONNECTIONS = 16
 _WARM_UP = 40  # requests a connection: CPython has specialised its byte code by then
 _REQUESTS = 100  # a connection
-_INTERVAL_MS = 4  # between two reads of a stream: much more than callgrind takes for one, so that none has two
 _STREAMS = 2  # of each length, and as many before them
-KINDS = {"a chunk, alone": (200, 1), "a chunk, 20 in a read": (1000, 20)}  # events, and how many of them together
+# Events, how many of them together, and the time between two reads: much more than callgrind takes for one.
+KINDS = {"a chunk, alone": (200, 1, 4), "a chunk, 20 in a read": (1000, 20, 16)}
 _NUMBERS = itertools.count()
 _HELLO = "Hello, how are you today? " * 75
 _RULES = {watch: {"watch": watch} for watch in ("error_rate", "latency_p95", "fallback_rate", "repeats", "limit_share")}
@@ -130,7 +130,7 @@ def measure_once(
     """
     folder = folder / "counted"
     folder.mkdir()
-    upstream = Upstream(folder, cores[1], events=1, interval_ms=_INTERVAL_MS)
+    upstream = Upstream(folder, cores[1], events=1, interval_ms=1)
     upstream.start()
     ours = Counted(folder / "ours", cores[0], upstream.port)
     users = {"no limits": ours.token, "five limits": ours.limited_token}
@@ -159,7 +159,7 @@ def measure_once(
 
 
 def measure_chunks(
-    folder: Path, cores: tuple[int, int], say: Callable[[str], None], kinds: Mapping[str, tuple[int, int]] = KINDS
+    folder: Path, cores: tuple[int, int], say: Callable[[str], None], kinds: Mapping[str, tuple[int, int, int]] = KINDS
 ) -> dict[str, int]:
     """Return the event loop's instructions for each event more of a stream, for those that come alone or together.
 
@@ -167,15 +167,15 @@ def measure_chunks(
     """
     folder = folder / "chunks"
     folder.mkdir()
-    upstream = Upstream(folder, cores[1], events=1, interval_ms=_INTERVAL_MS)
+    upstream = Upstream(folder, cores[1], events=1, interval_ms=1)
     upstream.start()
     ours = Counted(folder / "ours", cores[0], upstream.port)
     found: dict[str, int] = {}
     try:
         ours.start()
-        for kind, (events, together) in kinds.items():
+        for kind, pace in kinds.items():
             say(f"counting instructions: {kind}")
-            found[kind] = _of_chunk(ours, events, together)
+            found[kind] = _of_chunk(ours, *pace)
     finally:
         try:
             ours.stop()
@@ -184,8 +184,8 @@ def measure_chunks(
     return found
 
 
-def _of_chunk(ours: Counted, events: int, together: int) -> int:
-    once, twice = (_of_stream(ours, paced_model(many, together)) for many in (events, 2 * events))
+def _of_chunk(ours: Counted, events: int, together: int, interval_ms: int) -> int:
+    once, twice = (_of_stream(ours, paced_model(many, together, interval_ms)) for many in (events, 2 * events))
     return (twice - once) // (events * _STREAMS)
 
 

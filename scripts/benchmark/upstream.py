@@ -27,7 +27,14 @@ STREAM_MODEL = "bench/stream"
 MORE_MODELS = tuple(f"bench/model-{n}" for n in range(int(os.environ.get("BENCH_MODELS", "0"))))
 _BENCH_PACES = tuple((one.events, one.together, one.interval_ms) for of in (SHORT, FULL) for one in of.stream_plans)
 # Events of a stream, how many of them come at once, and milliseconds between two times.
-PACES: tuple[tuple[int, ...], ...] = ((20, 20), (200, 1), (400, 1), (2000, 20), (4000, 20), *_BENCH_PACES)
+PACES: tuple[tuple[int, ...], ...] = (
+    (20, 20),
+    (200, 1, 4),
+    (400, 1, 4),
+    (1000, 20, 16),
+    (2000, 20, 16),
+    *_BENCH_PACES,
+)
 COST_USD = "0.000168"
 _USAGE = (
     '{"prompt_tokens":1200,"completion_tokens":80,"total_tokens":1280,"cost":' + COST_USD + ',"is_byok":false,'
@@ -70,6 +77,7 @@ _NS_CHARS = 19
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _IS_STREAM = re.compile(rb'"stream" ?: ?true')
 _PACED = re.compile(rb'"bench/stream-(\d+)x(\d+)(?:x(\d+))?"')
+_MODEL = re.compile(rb'"model" ?: ?"(bench/stream[^"]*)"')
 
 
 def paced_model(events: int, together: int, interval_ms: int | None = None) -> str:
@@ -97,19 +105,25 @@ class Stream:
     """One paced answer; its events keep to the times laid down at its start, whatever delays one of them."""
 
     def __init__(
-        self, transport: asyncio.Transport, counts: Counts, events: int, interval_s: float, together: int = 1
+        self,
+        transport: asyncio.Transport,
+        counts: Counts,
+        model: bytes,
+        events: int,
+        interval_s: float,
+        together: int = 1,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._counts = counts
         self._left = events
-        self._interval_s = interval_s * min(together, 4)  # what reads it may be slow, and shall not read two at once
+        self._interval_s = interval_s
         self._together = together
         generation_id = counts.next_id()
-        body = b'data: {"id":"' + generation_id + _EVENT_BEFORE_NS.encode()
+        body = b'data: {"id":"' + generation_id + _EVENT_BEFORE_NS.encode().replace(STREAM_MODEL.encode(), model)
         self._event_head = b"%x\r\n%b" % (len(body) + _NS_CHARS + 4, body)
         end = b'data: {"id":"' + generation_id + b'","object":"chat.completion.chunk","created":1793539200,'
-        end += b'"model":"bench/stream","provider":"Bench","choices":[{"index":0,"delta":{"content":""},'
+        end += b'"model":"' + model + b'","provider":"Bench","choices":[{"index":0,"delta":{"content":""},'
         end += b'"finish_reason":"stop"}],"usage":' + _USAGE.encode() + b"}\n\ndata: [DONE]\n\n"
         self._end = _chunk(end) + b"0\r\n\r\n"
         transport.write(_STREAM_HEAD + generation_id + b"\r\n\r\n" + _chunk(b": OPENROUTER PROCESSING\n\n"))
@@ -174,7 +188,9 @@ class Connection(asyncio.Protocol):
         target = request[: request.find(b" HTTP/")]
         if target.startswith(b"POST ") and target.endswith(b"/chat/completions"):
             if _IS_STREAM.search(request):
-                self._stream = Stream(self._transport, self._counts, *self._pace_of(request))
+                asked = _MODEL.search(request)
+                model = STREAM_MODEL.encode() if asked is None else asked[1]
+                self._stream = Stream(self._transport, self._counts, model, *self._pace_of(request))
             else:
                 generation_id = self._counts.next_id()
                 self._transport.write(b"".join((_JSON_HEAD, generation_id, _JSON_MIDDLE, generation_id, _JSON_END)))

@@ -81,6 +81,7 @@ def test_a_stream_has_its_events_then_usage_then_done(port: int) -> None:
 def test_a_stream_has_as_many_events_as_its_model_says(port: int) -> None:
     _answer, body = ask(port, "POST", "/v1/chat/completions", {"model": "bench/stream-20x20", "stream": True})
     assert body.count(b'"sent_ns"') == 20
+    assert body.count(b'"model":"bench/stream-20x20"') == 21  # its end too
     assert body.endswith(b"data: [DONE]\n\n")
 
 
@@ -99,7 +100,7 @@ def test_requests_split_anywhere_and_sent_together_are_all_answered(port: int) -
 def test_models_and_generations_can_be_looked_up(port: int) -> None:
     _answer, models = ask(port, "GET", "/api/v1/models")
     names = {model["id"] for model in json.loads(models)["data"]}
-    assert {"bench/json", "bench/stream", "bench/stream-2000x20"} <= names
+    assert {"bench/json", "bench/stream", "bench/stream-2000x20x16"} <= names
     _answer, generation = ask(port, "GET", "/api/v1/generation?id=gen-1")
     assert json.loads(generation)["data"]["id"] == "gen-1"
     missing, _body = ask(port, "GET", "/elsewhere")

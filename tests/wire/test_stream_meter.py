@@ -379,7 +379,7 @@ def test_an_event_too_large_passes_unread_in_bounded_memory(hide: bool, size: in
     given_back = b""
     for i in range(0, len(stream), size):
         given_back += meter.feed(stream[i : i + size])
-        assert len(meter._events._pending) <= 1000
+        assert len(meter._splitter()._pending) <= 1000
     given_back += meter.finish()
     assert meter.oversized
     assert meter.usage is not None
