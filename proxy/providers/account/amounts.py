@@ -45,7 +45,8 @@ def cents_to_usd(literal: str) -> str:
         raise MoneyError("not a decimal number") from None
 
 
-def _money(value: Any) -> int:
+def money_of(value: Any) -> int:
+    """Return an amount in USD in pico-USD; raises MoneyError."""
     return signed_pusd(_literal(value))
 
 
@@ -76,6 +77,11 @@ def _text(value: Any) -> Any:
     return None if isinstance(value, NumberText) or not isinstance(value, str) else fit_text(value, _TEXT_MAX_CHARS)
 
 
+def name_of(value: Any) -> str:
+    """Return a text made safe to store; "" for what is none."""
+    return _text(value) or ""
+
+
 def _day(value: Any) -> date:
     """Read a day, with or without a time behind it."""
     if not isinstance(value, str):
@@ -94,10 +100,10 @@ def _moment(value: Any) -> datetime | None:
         return None
 
 
-Pusd = Annotated[int, BeforeValidator(_money)]  # from USD
+Pusd = Annotated[int, BeforeValidator(money_of)]  # from USD
 CentsPusd = Annotated[int, BeforeValidator(_cents)]  # from cents
 Count = Annotated[int, BeforeValidator(_count)]
-Name = Annotated[str, BeforeValidator(lambda value: _text(value) or "")]
+Name = Annotated[str, BeforeValidator(name_of)]
 OptionalName = Annotated[str | None, BeforeValidator(_text)]
 Flag = Annotated[bool, BeforeValidator(lambda value: value is True)]
 Day = Annotated[date, BeforeValidator(_day)]
