@@ -145,6 +145,19 @@ async def test_a_refused_key_is_told_in_the_words_of_the_form(office: Office) ->
     assert "--no-test" not in text
 
 
+async def test_keys_and_tokens_are_written_as_csv_without_secrets(office: Office) -> None:
+    token = await _added(office, "eve")
+    keys = (await office.admin.get("/dashboard/keys?csv=keys")).body.decode().splitlines()
+    assert keys[0] == "provider,name,hint,state,management,user,group,source,rotated_at"
+    assert len(keys) == 1 + len(await _api(office, "/keys"))
+    assert keys[1].startswith("openrouter,")
+    tokens = (await office.admin.get("/dashboard/people/eve?csv=tokens")).body.decode()
+    assert tokens.splitlines()[0] == "id,hint,name,disabled,trusted,created_at,expires_at,source"
+    assert len(tokens.splitlines()) == 2
+    assert token[-4:] in tokens
+    assert token not in tokens
+
+
 async def test_what_was_before_and_after_a_change_can_be_opened(office: Office) -> None:
     limits = {"cost": ["$5/day", "$50/week", "$500/month"], "requests": ["60/minute", "1000/day", "20000/month"]}
     body = {"name": "max", "settings": {"limits": limits}}

@@ -1,10 +1,11 @@
 """Keys of providers: their state, and how to add, test, replace and disable them. No page shows a key."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from proxy.core.errors import ApiError
+from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View
 
 _HERE: Final = "/dashboard/keys"
@@ -19,6 +20,17 @@ _STATES: Final = {
     "suspended": "bad",
     "used up": "warn",
 }
+_COLUMNS: Final = (
+    Column("provider", "Provider"),
+    Column("name", "Key"),
+    Column("hint", "Ends in"),
+    Column("state", "State"),
+    Column("management", "For the account only"),
+    Column("user", "User"),
+    Column("group", "Group"),
+    Column("source", "Source"),
+    Column("rotated_at", "Replaced", "time"),
+)
 _OF_THE_API: Final = " To store it all the same: test: false (--no-test)."  # forms have other words for it, or none
 _OF_THE_FORM: Final = " To store it all the same, clear “Ask the provider first”."
 
@@ -38,7 +50,13 @@ async def _page(request: DashboardRequest, problem: ApiError | None = None) -> P
         "given": {name: typed.get(name, "") for name in ("provider", "name", "user", "group", "test", "management")},
         "is_first": "secret" not in typed,  # the form as it is before anybody has sent it
     }
-    return Page("keys.html", values, status=200 if problem is None else problem.status)
+    return Page("keys.html", values, (_table(keys),), status=200 if problem is None else problem.status)
+
+
+def _table(keys: Sequence[Mapping[str, Any]]) -> Table:
+    """Return all keys as the CSV has them, without any secret; the page shows them with what can be done."""
+    rows = [{**key, "management": "yes" if key["management"] else "no"} for key in keys]
+    return Table("keys", "Keys of providers", _COLUMNS, rows, "", is_paged_elsewhere=True)
 
 
 def _told(request: DashboardRequest, problem: ApiError) -> str:

@@ -1,7 +1,7 @@
 """One user: limits, tokens, use by day and model, last requests, and what an admin may change of them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,6 +23,17 @@ _MODELS: Final = (
     Column("output_tokens", "Tokens out", "tokens"),
 )
 
+_TOKENS: Final = (
+    Column("id", "Token"),
+    Column("hint", "Ends in"),
+    Column("name", "Name"),
+    Column("disabled", "Disabled"),
+    Column("trusted", "Names end users"),
+    Column("created_at", "Made", "time"),
+    Column("expires_at", "Expires", "time"),
+    Column("source", "Source"),
+)
+
 
 async def _show(request: DashboardRequest) -> Page:
     return await _page(request)
@@ -40,13 +51,14 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         api.all("/stops"),
     )
     stops = [one for one in all_stops if (one["kind"], one["subject"]) == ("user", name)]
+    tokens = await api.all("/tokens", {"user": name})
     values = {
         "user": user,
         "limits": limit_gauges(user["limits"]),
         "shared": limit_gauges(await _shared_limits(request, user["group"])),
         "given": request.form if problem else {},
         "own": {entry["id"] for entry in await api.all("/limits", {"scope": "user", "name": name})},
-        "tokens": await api.all("/tokens", {"user": name}),
+        "tokens": tokens,
         "groups": [group["name"] for group in await api.all("/groups")],
         "stops": stops,
         "total": report["total"],
@@ -59,7 +71,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         "stop_link": f"/dashboard/stop?kind=user&subject={quote(name, safe='')}",
     }
     status = 200 if problem is None else problem.status
-    return Page("person.html", values, (_models(report), requests), status=status, title=name)
+    return Page("person.html", values, (_models(report), requests, _tokens(tokens)), status=status, title=name)
 
 
 async def _shared_limits(request: DashboardRequest, group: str | None) -> list[Mapping[str, Any]]:
@@ -86,6 +98,13 @@ def _models(report: Mapping[str, Any]) -> Table:
         for row in report["rows"]
     ]
     return Table("models", "By model", _MODELS, rows, "No request in this period.", "-cost")
+
+
+def _tokens(tokens: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the tokens as the CSV has them, without any secret; the page shows them with what can be done."""
+    words = {True: "yes", False: "no"}
+    rows = [{**one, "disabled": words[one["disabled"]], "trusted": words[one["trusted"]]} for one in tokens]
+    return Table("tokens", "Tokens", _TOKENS, rows, "", is_paged_elsewhere=True)
 
 
 def _in_path(name: str) -> str:
