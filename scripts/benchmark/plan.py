@@ -50,7 +50,7 @@ class Plan:
     ledger_rate: int
     ledger_rate_s: int
     ledger_flat_s: int
-    route: bool  # through a route of two targets too, and for a user with one limit
+    wide: bool  # all systems and kinds of users; else nginx and a user without limits alone
     counted_requests: int  # a connection, for the count of instructions
 
     @property
@@ -77,8 +77,8 @@ SHORT = Plan(
     ledger_rate=500,
     ledger_rate_s=2,
     ledger_flat_s=1,
-    route=False,
-    counted_requests=20,
+    wide=False,
+    counted_requests=10,
 )
 FULL = Plan(
     short=False,
@@ -104,6 +104,6 @@ FULL = Plan(
     ledger_rate=500,
     ledger_rate_s=5,
     ledger_flat_s=1,
-    route=True,
+    wide=True,
     counted_requests=60,
 )

@@ -54,12 +54,17 @@ class Bench:
         )
         self._route = Lane("route", ours, ours.token, JSON_ROUTE, STREAM_ROUTE)
         limited = Lane("limited", ours, ours.limited_token)
-        single = (Lane("single", ours, ours.single_token),) if plan.route else ()
-        routes = (self._route,) if plan.route else ()
-        self._latency_lanes = (nginx, aiohttp, tollkeeper, direct)
-        self._stream_lanes = (nginx, aiohttp, tollkeeper)
-        self._paced_lanes = (*self._stream_lanes, *routes, direct)
-        self._json_lanes = (nginx, aiohttp, limited, tollkeeper, *single, *routes, direct)
+        single = Lane("single", ours, ours.single_token)
+        self._direct = direct
+        self._latency_lanes: tuple[Lane, ...] = (nginx, tollkeeper, direct)
+        self._stream_lanes: tuple[Lane, ...] = (nginx, tollkeeper)
+        self._paced_lanes: tuple[Lane, ...] = self._stream_lanes
+        self._json_lanes: tuple[Lane, ...] = self._stream_lanes
+        if plan.wide:
+            self._latency_lanes = (nginx, aiohttp, tollkeeper, direct)
+            self._stream_lanes = (nginx, aiohttp, tollkeeper)
+            self._paced_lanes = (nginx, aiohttp, tollkeeper, self._route, direct)
+            self._json_lanes = (nginx, aiohttp, limited, tollkeeper, single, self._route, direct)
 
     @property
     def steps(self) -> int:
@@ -94,7 +99,7 @@ class Bench:
 
     def _all_streams(self) -> None:
         plan, figures = self._plan, self.figures
-        with_direct = (*self._stream_lanes, self._paced_lanes[-1])
+        with_direct = (*self._stream_lanes, self._direct)
         kinds = (
             (plan.paced, self._paced_lanes, figures.paced, "paced streams"),
             (plan.fast, self._stream_lanes, figures.fast, "fast streams"),
