@@ -229,19 +229,18 @@ def check_stream(body: dict[str, Any]) -> None:
 
 
 def check_model(body: dict[str, Any]) -> None:
+    model = body.get("model")
+    if model.__class__ is str and 0 < len(model) <= MAX_MODEL_CHARS and _is_printable(model):
+        return
     if "model" not in body:
         raise BodyError(
             "missing_required_parameter",
             "model is missing. GET /v1/models lists the models you may use.",
             "model",
         )
-    model = body["model"]
     if not isinstance(model, str):
         raise BodyError("invalid_type", f"model must be a string; found {kind_of(model)}.", "model")
-    if not 0 < len(model) <= MAX_MODEL_CHARS or not _is_printable(model):
-        raise BodyError(
-            "invalid_value", f"model must be a name of 1 to {MAX_MODEL_CHARS} printable characters.", "model"
-        )
+    raise BodyError("invalid_value", f"model must be a name of 1 to {MAX_MODEL_CHARS} printable characters.", "model")
 
 
 _is_printable = lru_cache(maxsize=256)(str.isprintable)  # a few names come again and again

@@ -419,11 +419,14 @@ class QuotaBook:
     def _reserve(
         self, request_id: object, scopes: tuple[str, ...], started_ms: int, amounts: Taken, running: bool
     ) -> Hold:
-        all_totals = self._totals_for(scopes)
+        all_totals = self._totals_of.get(scopes) or self._totals_for(scopes)
         held = Hold(request_id, all_totals, started_ms, amounts, running)
         self._open[request_id] = held
         for totals in all_totals:
-            totals.reserve(held)
+            totals.open[request_id] = held
+            totals.running += running
+            if totals.sums:
+                totals.hold(started_ms, amounts)
         if self._counted:
             for totals in all_totals:
                 for key in (totals.scope, totals.models):

@@ -67,11 +67,11 @@ class ScopeTotals:
         "_hours",
         "_minutes",
         "_quarters",
-        "_sums",
         "models",
         "open",
         "running",
         "scope",
+        "sums",
         "windows",
     )
 
@@ -81,7 +81,7 @@ class ScopeTotals:
         self.open: dict[object, Hold] = {}
         self.running = 0
         self.windows: dict[str, WindowTotals] = {}
-        self._sums: list[tuple[int, int, list[int], list[int]]] = []  # of these, for what every request does
+        self.sums: list[tuple[int, int, list[int], list[int]]] = []  # of these, for what every request does
         self._minutes: dict[int, list[int]] = {}
         self._quarters: dict[int, list[int]] = {}  # of hours in which a day of the zone begins
         self._hours: dict[int, list[int]] = {}
@@ -96,7 +96,7 @@ class ScopeTotals:
         found = self.windows.get(name)
         if found is None or now_ms >= found.until_ms or now_ms < found.from_ms:
             found = self.windows[name] = self.summed(window_at(name, zone, now_ms))
-            self._sums = [(one.start_ms, one.end_ms, one.reserved, one.settled) for one in self.windows.values()]
+            self.sums = [(one.start_ms, one.end_ms, one.reserved, one.settled) for one in self.windows.values()]
         return found
 
     def summed(self, window: Window) -> WindowTotals:
@@ -122,17 +122,10 @@ class ScopeTotals:
                 _add(found.reserved, held.amounts)
         return found
 
-    def reserve(self, held: Hold) -> None:
-        """Count a request as open, with all that it holds."""
-        self.open[held.request_id] = held
-        self.running += held.running
-        if self._sums:
-            self.hold(held.started_ms, held.amounts)
-
     def hold(self, started_ms: int, amounts: Taken) -> None:
         """Add to what is reserved (or take from it) in every window that the instant lies in."""
         cost_pusd, tokens, requests, pieces = amounts
-        for start_ms, end_ms, reserved, _ in self._sums:
+        for start_ms, end_ms, reserved, _ in self.sums:
             if start_ms <= started_ms < end_ms:
                 reserved[COST] += cost_pusd
                 reserved[TOKENS] += tokens
@@ -145,10 +138,10 @@ class ScopeTotals:
         del self.open[held.request_id]
         self.running -= held.running
         started_ms = held.started_ms
-        if self._sums:
+        if self.sums:
             held_pusd, held_tokens, held_requests, held_pieces = held.amounts
             cost_pusd, tokens, requests, pieces = amounts
-            for start_ms, end_ms, reserved, settled in self._sums:
+            for start_ms, end_ms, reserved, settled in self.sums:
                 if start_ms <= started_ms < end_ms:
                     reserved[COST] -= held_pusd
                     reserved[TOKENS] -= held_tokens
@@ -164,7 +157,7 @@ class ScopeTotals:
 
     def settle(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
         """Add settled amounts (negative ones correct) at an instant, without any reservation."""
-        for start_ms, end_ms, _, settled in self._sums:
+        for start_ms, end_ms, _, settled in self.sums:
             if start_ms <= at_ms < end_ms:
                 _add(settled, amounts)
         self._store(at_ms, amounts, zone)
@@ -172,7 +165,7 @@ class ScopeTotals:
     def settle_hour(self, hour_ms: int, amounts: Taken) -> None:
         """Add a whole hour of a roll-up."""
         self.windows.clear()
-        self._sums = []
+        self.sums = []
         _add(self._hours.setdefault(hour_ms - hour_ms % HOUR_MS, [*NOTHING]), amounts)
 
     def _store(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
