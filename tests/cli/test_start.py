@@ -22,7 +22,7 @@ UNUSED = {
     "jsonschema": "presets that check answers",
     "jwt": "signed names of end users",
     "prometheus_client": "metrics",
-    "proxy.web.admin": "the operator's API",
+    "proxy.web.admin.resources": "the operator's API",
     "proxy.web.routes": "as aiohttp",
     "proxy.web.dashboard.pages": "the dashboard",
     "pyarrow": "nothing of a proxy",
