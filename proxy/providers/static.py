@@ -47,6 +47,7 @@ class StaticResponse:
     def passed(self, secret: str) -> dict[str, str]:
         return dict(pick_response_headers(self.headers, secret))
 
+    @property
     def is_at_hand(self) -> bool:
         return True
 

@@ -40,8 +40,9 @@ class TranslatedResponse:
     def passed(self, secret: str) -> dict[str, str]:
         return dict(pick_response_headers(self.headers, secret))
 
+    @property
     def is_at_hand(self) -> bool:
-        return self._answer.is_at_hand()
+        return self._answer.is_at_hand
 
     def whole(self) -> bytes | None:
         body = None if self._streams or self._ended else self._answer.whole()

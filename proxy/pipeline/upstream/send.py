@@ -82,7 +82,7 @@ async def send_attempt(context: RequestContext, attempt: Attempt, row: RequestRo
     attempt.answer = answer
     if 200 <= answer.status < 300:
         # a crash while it is waited for leaves something to look up; most short answers come with their head
-        if attempt_result.generation_id is not None and (attempt.streamed or not answer.is_at_hand()):
+        if attempt_result.generation_id is not None and (attempt.streamed or not answer.is_at_hand):
             services.ledger.note_generation(row.reservation.id, attempt.n, attempt_result.generation_id)
         return
     await _hear_refusal(attempt, answer, services)

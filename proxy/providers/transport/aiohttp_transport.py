@@ -102,6 +102,7 @@ class AiohttpResponse:
     def passed(self, secret: str) -> dict[str, str]:
         return dict(pick_response_headers(self.headers, secret))
 
+    @property
     def is_at_hand(self) -> bool:
         return False  # aiohttp does not tell what has arrived
 

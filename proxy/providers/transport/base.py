@@ -65,6 +65,7 @@ class UpstreamResponse(Protocol):
         """Return the headers that a client gets, without those that quote the secret (wire/headers.py)."""
         ...
 
+    @property
     def is_at_hand(self) -> bool:
         """Return whether content came together with the head; False also if that is unknown."""
         ...

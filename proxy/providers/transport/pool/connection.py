@@ -178,7 +178,9 @@ class UpstreamConnection(asyncio.Protocol):
         if is_first and self._known is not None:
             whole = self._known.read(data)
             if whole is not None:
-                answer.set_whole(self._known, whole)
+                body = whole.body
+                answer.status, answer.known, answer.whole_answer, answer.pieces = 200, self._known, whole, [body]
+                answer.header, answer.is_at_hand = whole.by_name.get, not body[:1].isspace()
                 self._end(answer, True)
                 return
         answer.fed = True
@@ -190,6 +192,8 @@ class UpstreamConnection(asyncio.Protocol):
             answer.keep(came)
             self._refuse(answer, error)
             return
+        if came and not had_head:
+            answer.is_at_hand = not came[0][:1].isspace()
         if self._done:
             answer.keep(came)
             if is_first and self._keep and self._unlearnt:

@@ -24,12 +24,10 @@ class PooledResponse:
         "_failure",
         "_headers",
         "_inflater",
-        "_known",
         "_last_s",
         "_loop",
         "_transport",
         "_waiter",
-        "_whole",
         "awaits_content",
         "complete",
         "deadlines",
@@ -37,6 +35,8 @@ class PooledResponse:
         "fault",
         "fed",
         "header",
+        "is_at_hand",
+        "known",
         "paused",
         "pieces",
         "start_s",
@@ -44,14 +44,16 @@ class PooledResponse:
         "stopped",
         "take",
         "unread_bytes",
+        "whole_answer",
     )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
     ) -> None:
         self._headers: Sequence[tuple[str, str]]  # once the head is here, unless it was a known one
-        self._whole: WholeAnswer | None = None  # what came by a known head
-        self._known: KnownHead
+        self.whole_answer: WholeAnswer | None = None  # what came by a known head
+        self.known: KnownHead
+        self.is_at_hand = False  # anything but padding came in the same read as the head
         self.header: Callable[[str], str | None]  # once the head is here: the value of a header by its name
         self.pieces: list[bytes] = []
         self.deadlines = deadlines
@@ -74,18 +76,18 @@ class PooledResponse:
     @property
     def headers(self) -> Sequence[tuple[str, str]]:
         """Return the headers once the head is here; names in lower case."""
-        return self._headers if self._whole is None else [*zip(self._known.names, self._whole.values, strict=True)]
+        return (
+            self._headers
+            if self.whole_answer is None
+            else [*zip(self.known.names, self.whole_answer.values, strict=True)]
+        )
 
     def passed(self, secret: str) -> dict[str, str]:
-        whole = self._whole
+        whole = self.whole_answer
         if whole is not None and (not secret or secret not in whole.text):
             values = whole.values
-            return {name: values[at] for at, name in self._known.passed}
+            return {name: values[at] for at, name in self.known.passed}
         return dict(pick_response_headers(self.headers, secret))
-
-    def is_at_hand(self) -> bool:
-        """Return whether anything but padding came in the same read as the head."""
-        return bool(self.pieces) and not self.pieces[0][:1].isspace()
 
     def whole(self) -> bytes | None:
         """Return the body if all of it is here in one piece without leading padding; None: use read()."""
@@ -196,12 +198,6 @@ class PooledResponse:
         encoding = header("content-encoding")
         if encoding is not None:
             self.inflate(encoding)
-
-    def set_whole(self, known: KnownHead, whole: WholeAnswer) -> None:
-        """Set all of an answer that came in one piece."""
-        self.status, self._known, self._whole = 200, known, whole
-        self.header = whole.by_name.get
-        self.pieces = [whole.body]
 
     def inflate(self, encoding: str) -> None:
         """Undo a content encoding, where it is one that can be undone."""
