@@ -101,7 +101,7 @@ async def _gone(place: Place) -> bool:
 
 
 @pytest.mark.parametrize("path", [CHAT, f"{CHAT}?by=aiohttp"], ids=["fast", "aiohttp"])
-@pytest.mark.parametrize("spaces", [0, 4000], ids=["", "spaces behind"])
+@pytest.mark.parametrize("spaces", [0, 4000], ids=["json", "spaces behind"])
 async def test_the_end_comes_before_the_whole_answer(opened: Open, path: str, spaces: int) -> None:
     """All but its last bytes may be with the client, but not what makes it whole; its bytes are as ever."""
     place = await opened({"users": {"bob": {"token_hash": token_hash_of("bob")}}})

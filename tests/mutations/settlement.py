@@ -38,7 +38,7 @@ MUTATIONS: Final = (
         "a-whole-answer-before-its-end",
         "A client has all of an answer before its settlement is on disk: a crash forgets what it cost.",
         (Patch("RawResponse.split_off", "data[-held:]", "data[:0]"), Patch("RawResponse.split_off", "[:-held]", "[:]")),
-        ("tests/faults/test_order.py::test_the_end_comes_before_the_whole_answer[fast]",),
+        ("tests/faults/test_order.py::test_the_end_comes_before_the_whole_answer[json-fast]",),
     ),
     Mutation(
         "looked-up-with-the-first-key",
