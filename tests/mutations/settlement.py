@@ -37,7 +37,13 @@ MUTATIONS: Final = (
     Mutation(
         "a-whole-answer-before-its-end",
         "A client has all of an answer before its settlement is on disk: a crash forgets what it cost.",
-        (Patch("RawResponse.split_off", "data[-held:]", "data[:0]"), Patch("RawResponse.split_off", "[:-held]", "[:]")),
+        (
+            Patch(
+                "RawResponse.split_off",
+                "self.data = data[-held:]\nreturn memoryview(data)[:-held]",
+                "self.data = data[:0]\nreturn memoryview(data)",
+            ),
+        ),
         ("tests/faults/test_order.py::test_the_end_comes_before_the_whole_answer[json-fast]",),
     ),
     Mutation(
