@@ -266,24 +266,25 @@ async def test_plans_change_nothing(sides: tuple[Side, Side], planned: list[bool
 async def test_a_plan_holds_what_the_price_of_now_asks_for(
     sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = sides[0]
-    await kept.stand.clear()
-    assert await kept.configure({}) is None
-    lists, usual = kept.stand.app.model_lists, BODIES[0]
-    for _ in range(2):
-        assert (await kept.ask(NAMES[0], 0, usual)).status == 200
-    price = lists.price(kept.stand.app.live.current.providers["openrouter"], MODEL)
-    assert price is not None
-    dearer = replace(price, request_pusd=price.request_pusd + 10**9)
-    for lists_price in (dearer, None, dearer, price):
-        monkeypatch.setattr(lists, "price", lambda _provider, _model, found=lists_price: found)
+    for side in sides:  # both, so that their limits stay the same
+        await side.stand.clear()
+        assert await side.configure({}) is None
+        lists, usual = side.stand.app.model_lists, BODIES[0]
         for _ in range(2):
-            assert (await kept.ask(NAMES[0], 0, usual)).status == 200
-    await _quiet(kept)
-    rows = await kept.stand.rows("SELECT reserved_pusd FROM requests ORDER BY id")
-    held = [row["reserved_pusd"] for row in rows]
-    more = held[0] + 10**9
-    assert held == [held[0], held[0], more, more, None, None, more, more, held[0], held[0]]
+            assert (await side.ask(NAMES[0], 0, usual)).status == 200
+        price = lists.price(side.stand.app.live.current.providers["openrouter"], MODEL)
+        assert price is not None
+        dearer = replace(price, request_pusd=price.request_pusd + 10**9)
+        for lists_price in (dearer, None, dearer, price):
+            with monkeypatch.context() as patch:
+                patch.setattr(lists, "price", lambda _provider, _model, found=lists_price: found)
+                for _ in range(2):
+                    assert (await side.ask(NAMES[0], 0, usual)).status == 200
+        await _quiet(side)
+        rows = await side.stand.rows("SELECT reserved_pusd FROM requests ORDER BY id")
+        held = [row["reserved_pusd"] for row in rows]
+        more = held[0] + 10**9
+        assert held == [held[0], held[0], more, more, None, None, more, more, held[0], held[0]]
 
 
 async def _quiet(side: Side) -> None:
