@@ -35,9 +35,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "plan-under-a-limit",
-        "A request whose user has a limit on cost is admitted without being fitted into it.",
+        "A request whose user may have short answers only is sent without the bound.",
         (Patch("_bounds_answers", "has_cost or allowance.has_tokens or allowance.max_tokens is not None", "False"),),
-        ("tests/pipeline/test_plan.py::test_plans_change_nothing",),
+        ("tests/pipeline/test_plan.py::test_a_plan_leaves_the_bound_of_an_answer_to_the_limits",),
     ),
     Mutation(
         "expired-token-of-a-kept-connection",

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
 
@@ -285,6 +286,17 @@ async def test_a_plan_holds_what_the_price_of_now_asks_for(
         held = [row["reserved_pusd"] for row in rows]
         more = held[0] + 10**9
         assert held == [held[0], held[0], more, more, None, None, more, more, held[0], held[0]]
+
+
+async def test_a_plan_leaves_the_bound_of_an_answer_to_the_limits(sides: tuple[Side, Side]) -> None:
+    for side in sides:
+        await side.stand.clear()
+        assert await side.configure({"users": {"anna": {"max_tokens": 60}}}) is None
+        for _ in range(3):
+            assert (await side.ask(NAMES[0], 0, BODIES[0])).status == 200
+        await _quiet(side)
+        came = await side.stand.sim.requests()
+        assert [orjson.loads(one["body"])["max_tokens"] for one in came] == [60, 60, 60]
 
 
 async def _quiet(side: Side) -> None:
