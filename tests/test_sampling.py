@@ -132,7 +132,8 @@ esac
 """
     for script in (ROOT / "scripts").iterdir():
         if script.is_file() and script.name != "test":
-            (root / "scripts" / script.name).write_text("#!/bin/bash\n")
+            no_other_python = 'case "$*" in --find*) exit 1 ;; esac\n' if script.name == "setup" else ""
+            (root / "scripts" / script.name).write_text(f"#!/bin/bash\n{no_other_python}")
     for name in ("python", "ruff", "mypy", "lint-imports"):
         (root / ".venv" / "bin" / name).write_text(python)
     for path in root.rglob("*"):

@@ -17,7 +17,7 @@ from proxy.config.live import ConfigChange, LiveConfig
 from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
 from proxy.config.values import listen_at
-from proxy.core.clock import Clock, SystemClock
+from proxy.core.clock import Clock, SystemClock, TrustedClock
 from proxy.core.errors import LedgerError, SetupError
 from proxy.core.uid import user_name
 from proxy.jobs.alerts.limit_readings import LimitReadings, every_limit
@@ -52,7 +52,6 @@ from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.error_words import compile_words
 from proxy.policy.quota import QuotaBook
-from proxy.policy.trusted_clock import TrustedClock
 from proxy.providers.account.accounts import Accounts
 from proxy.providers.kinds import DIALECTS, Dialects
 from proxy.providers.model_lists import ModelLists

@@ -1,8 +1,20 @@
-"""Time as a part that is handed in, so that tests can move it."""
+"""Time as a part that is handed in, so that tests can move it, and a wall clock that nobody need trust.
+
+A wall clock that leaps ahead would open new windows, and with them new money. Time on the monotonic clock is real:
+windows follow it until the wall clock is confirmed.
+"""
 
 import time
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol
+
+STEP_MS = 30_000  # how far the wall clock may be from where it is expected
+OFF_MS = 120_000  # the Date header has whole seconds and travels; a clock further off than this is wrong
+_SAME_MS = 2  # readings of whole milliseconds differ by this much
+_FOLLOW_MAX_S = 10.0  # a longer gap is not caught up with: hours of agreement excuse no step
+_HEADER_MS = 1000  # a Date header is cut to the second
+_FOLLOW_MS = 10.0  # in a second: so fast a wall clock that is slewed is followed; more is a step, in parts or not
 
 
 def iso_utc(ms: int) -> str:
@@ -25,3 +37,108 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+
+class ClockGuard:
+    """Turn readings of wall and monotonic clock into the time that windows and ledger rows go by.
+
+    stepped_ms is how far the wall clock stands from it, 0 while both agree; off_ms is what a provider's Date
+    header last said against the wall clock, 0 while within two minutes. Either is a reason for an alarm.
+    """
+
+    def __init__(self, wall_ms: int, monotonic_s: float) -> None:
+        self._anchor_ms = wall_ms  # the last wall time that was trusted
+        self._anchor_s = monotonic_s
+        self._line_ms = float(wall_ms)  # where the wall clock is expected to be; follows steps slowly
+        self._line_s = monotonic_s
+        self._held_ms: int | None = None
+        self.stepped_ms = 0
+        self.off_ms = 0
+
+    def now_ms(self, wall_ms: int, monotonic_s: float) -> int:
+        """Return the trusted time.
+
+        While wall and monotonic clock agree that is the wall clock. After steps of more than 30 s together, either
+        way, it goes on by the monotonic clock; what steps of the past come to is forgotten by 10 ms a second. While
+        the wall clock is off a provider's by more than two minutes it stands still, so that no new window opens.
+        """
+        if self._held_ms is not None:
+            return self._held_ms
+        passed_s = monotonic_s - self._line_s
+        line_ms = self._line_ms + passed_s * 1000
+        away_ms = wall_ms - line_ms
+        if -_SAME_MS <= away_ms <= _SAME_MS and not self.stepped_ms:  # nearly always
+            self._anchor_ms = wall_ms
+            self._anchor_s = monotonic_s
+            return wall_ms
+        follow_ms = min(passed_s, _FOLLOW_MAX_S) * _FOLLOW_MS
+        expected_ms = self._anchor_ms + round((monotonic_s - self._anchor_s) * 1000)
+        if -STEP_MS <= away_ms <= STEP_MS and -STEP_MS <= wall_ms - expected_ms <= STEP_MS:
+            self._line_ms = line_ms + max(-follow_ms, min(away_ms, follow_ms))
+            self._line_s = monotonic_s
+            self._anchor_ms = wall_ms
+            self._anchor_s = monotonic_s
+            self.stepped_ms = 0
+            return wall_ms
+        self.stepped_ms = wall_ms - expected_ms
+        return expected_ms
+
+    def confirm(self, date_ms: int, wall_ms: int, monotonic_s: float) -> bool:
+        """Compare the wall clock with a provider's Date header.
+
+        Within two minutes the wall clock counts again, also after a step (a laptop that slept), unless the time that is
+        gone by agrees with the header better: then the step made it worse. Further off, time stands still until a later
+        header agrees. Returns whether the wall clock is trusted.
+        """
+        off_ms = wall_ms - date_ms
+        if not -OFF_MS <= off_ms <= OFF_MS:
+            if self._held_ms is None:
+                self._held_ms = self.now_ms(wall_ms, monotonic_s)
+            self.off_ms = off_ms
+            return False
+        was_held, self._held_ms = self._held_ms is not None, None
+        self.off_ms = 0
+        now_ms = self.now_ms(wall_ms, monotonic_s)
+        if not was_held and self.stepped_ms and abs(now_ms - date_ms) <= abs(off_ms) + _HEADER_MS:
+            return False
+        self._anchor_ms, self._anchor_s = wall_ms, monotonic_s
+        if self.stepped_ms or was_held:  # a small difference is kept: a header is too coarse to excuse it
+            self._line_ms, self._line_s = float(wall_ms), monotonic_s
+        self.stepped_ms = 0
+        return True
+
+
+class TrustedClock:
+    """The clock that windows and ledger rows go by: the wall clock, as long as it can be trusted; see ClockGuard."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.monotonic_s = clock.monotonic_s
+        self._guard = ClockGuard(clock.now_ms(), clock.monotonic_s())
+        self._trusted_ms = self._guard.now_ms
+
+    def now_ms(self) -> int:
+        return self._trusted_ms(self._clock.now_ms(), self.monotonic_s())
+
+    def hear_date(self, header: str | None) -> None:
+        """Compare the wall clock with a provider's Date header; ignore one that cannot be parsed."""
+        if header is None:
+            return
+        try:
+            date_ms = int(parsedate_to_datetime(header).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return
+        self._guard.confirm(date_ms, self._clock.now_ms(), self.monotonic_s())
+
+    @property
+    def problem(self) -> str | None:
+        """Return what is wrong with this machine's clock; None while nothing is."""
+        if self._guard.off_ms:
+            side = "ahead of" if self._guard.off_ms > 0 else "behind"
+            return f"this machine's clock is {abs(self._guard.off_ms) // 1000} s {side} the provider's; fix NTP"
+        if self._guard.stepped_ms:
+            return (
+                f"this machine's clock stepped by {self._guard.stepped_ms // 1000} s; budgets go on by the time that"
+                " passed until a provider's Date header agrees with it"
+            )
+        return None

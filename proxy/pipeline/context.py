@@ -136,15 +136,6 @@ class RequestContext:
             self.claim.keep(status, headers, body)
         return self.downstream.whole(status, headers, body, self.started_ms)
 
-    def send_ahead(self, reply: Reply, held: int) -> bool:
-        """Write a complete answer but its last bytes, which the server writes; False where the client has gone."""
-        self.began = True
-        try:
-            self.downstream.send_ahead(reply, held)
-        except ConnectionError:
-            self.set_gone()
-        return not self.gone
-
     def end_with_error(self, error: ApiError) -> bool:
         """Write an error into an answer whose head has gone out: a second head would be taken for a part of it.
 

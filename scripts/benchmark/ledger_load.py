@@ -28,13 +28,12 @@ from machine import BenchError
 
 from proxy.app.rebuild import rebuilt_book
 from proxy.config.load import LoadedConfig, load_file
-from proxy.core.clock import SystemClock
+from proxy.core.clock import SystemClock, TrustedClock
 from proxy.core.user_token import token_hash
 from proxy.pipeline.admission.limiter import MemoryLimiter
 from proxy.pipeline.identity.directory import build_directory
 from proxy.pipeline.values.identity import Identity
 from proxy.policy.quota import Amounts, QuotaBook
-from proxy.policy.trusted_clock import TrustedClock
 from proxy.storage.rows import OpenRow, RequestEnd
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger

@@ -11,13 +11,13 @@ MUTATIONS: Final = (
     Mutation(
         "a-spent-budget-taken-for-a-bad-key",
         "A key whose budget is used up until midnight is thrown away as wrong.",
-        (Patch("_error_of_answer", "status == 401", "status in (401, 403)"),),
+        (Patch("_error_told", "status == 401", "status in (401, 403)"),),
         (f"{_ACCOUNT}what_goes_wrong_is_said[fault2-refused-the key itself is good]",),
     ),
     Mutation(
         "a-cut-answer-taken-for-whole",
         "Of a busy hour the bill shows the first thousand answers, and all others look as though they were free.",
-        (Patch("CostsAnswer.is_truncated", "self.data.metadata.truncated", "False"),),
+        (Patch("read_costs", "metadata.truncated", "False"),),
         (f"{_ACCOUNT}costs_of_generations_are_whole_though_answers_are_cut",),
     ),
     Mutation(

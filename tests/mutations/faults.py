@@ -215,7 +215,7 @@ CONTROLS: Final = (
     _one(
         "U15-life-stretches-the-total",
         "Each byte that comes gives the answer its whole time again.",
-        Patch("PooledResponse.check", "self._start_s + deadlines.total_s", "self._last_s + deadlines.total_s"),
+        Patch("PooledResponse.check", "self.start_s + deadlines.total_s", "self._last_s + deadlines.total_s"),
         "odd_bytes.py::test_u15_byte_after_byte_for_ever[plain]",
         "silence.py::test_u5_comments_do_not_last_for_ever",
     ),

@@ -160,7 +160,7 @@ MUTATIONS: Final = (
     Mutation(
         "another-endpoints-maximum",
         "A maximum that the provider does not read bounds the answer.",
-        (Patch("read_facts", "MAXIMUM[endpoint]", "[key for keys in MAXIMUM.values() for key in keys]"),),
+        (Patch("_named_maximum", "MAXIMUM[endpoint]", "[key for keys in MAXIMUM.values() for key in keys]"),),
         ("tests/policy/pricing/test_body_facts.py::test_only_the_endpoints_own_maximum_bounds_the_answer[messages-5]",),
     ),
     Mutation(

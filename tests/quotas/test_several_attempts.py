@@ -132,6 +132,7 @@ async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Tol
         reservation.route.targets,
     )
     await booking.__aenter__()
+    await booking.opened()
     for n, step in enumerate(steps, 1):
         target = targets[n - 1]
         provider = snapshot.providers[target.provider]

@@ -83,7 +83,12 @@ class WholeRelay(Relay):
         end = body[-_HELD_BYTES:]
         if end and not end.isspace() and context.reply is None and context.claim is None:
             reply = self.reply(body, settlement)
-            if context.send_ahead(reply, len(end)):
+            context.began = True
+            try:
+                context.downstream.send_ahead(reply, len(end))
+            except ConnectionError:
+                context.set_gone()
+            if not context.gone:
                 self._ahead = reply
 
     def _gone(self) -> None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from proxy.policy.clock_guard import OFF_MS, STEP_MS, ClockGuard
+from proxy.core.clock import OFF_MS, STEP_MS, ClockGuard
 
 WALL = 1_790_000_000_000
 

@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from proxy.policy.trusted_clock import TrustedClock
+from proxy.core.clock import TrustedClock
 
 HOUR_MS = 3_600_000
 START_MS = 1_795_219_200_000
