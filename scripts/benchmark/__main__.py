@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -175,7 +176,8 @@ def keep_table(
         arguments.json.write_text(document)
     if arguments.report:
         (_EVIDENCE / f"{name}-{now:%Y-%m-%d}.json").write_text(document)
-        write_tables(PAGE, {name: f"{text} {now:%Y-%m-%d}.\n\n{table_text(columns, rows)}"})
+        above = textwrap.fill(f"{text} {now:%Y-%m-%d}.", 120)  # a page has no longer lines
+        write_tables(PAGE, {name: f"{above}\n\n{table_text(columns, rows)}"})
 
 
 @contextmanager
