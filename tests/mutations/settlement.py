@@ -14,7 +14,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-whole-request-before-its-row",
         "The provider may work on a request, and charge it, before its row is on disk: a crash forgets it.",
-        (Patch("PooledTransport._send_in_two", "await may_end()"),),
+        (Patch("PooledTransport._send_in_two", "await may_end()", "pass"),),
         (
             "tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[short-plain]",
             "tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[long-stream]",
@@ -29,7 +29,7 @@ MUTATIONS: Final = (
     Mutation(
         "half-a-request-before-the-next",
         "A connection that half a request has gone out on is used again: the next one is read as its rest.",
-        (Patch("PooledTransport._send_in_two", "answer.abort()"),),
+        (Patch("PooledTransport._send_in_two", "answer.abort()\nraise", "raise"),),
         (
             "tests/providers/test_transport_held.py::test_where_it_may_not_end_the_provider_gets_no_request[asyncio-pool-raised]",
         ),

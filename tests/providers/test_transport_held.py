@@ -11,7 +11,7 @@ from tests.providers.conftest import Make
 from tests.providers.scripted import BODY, DEADLINES, HEADERS, Peer, plain, read_all, serving
 from tests.support.patience import eventually
 
-SMALL, LARGE = BODY, b'{"canary":"' + b"x" * 700_000 + b'"}'
+SMALL, MEDIUM, LARGE = BODY, *(b'{"canary":"' + b"x" * size + b'"}' for size in (200_000, 700_000))
 
 
 class Provider:
@@ -91,7 +91,7 @@ async def test_what_goes_out_before_the_end(make: Make, kind: str) -> None:
         pytest.skip("aiohttp waits before it sends anything")
     provider = Provider()
     async with serving(provider.play) as server:
-        for body in (SMALL, LARGE):
+        for body in (SMALL, MEDIUM):
             transport, gate = make(server.url), Gate()
             sending = asyncio.ensure_future(post(transport, server.url, body, gate))
             await gate.asked.wait()
@@ -99,6 +99,52 @@ async def test_what_goes_out_before_the_end(make: Make, kind: str) -> None:
             assert len(provider.came[-1].partition(b"\r\n\r\n")[2]) == max(0, len(body) - 1024)
             gate.opens.set_result(None)
             await read_all(await sending)
+
+
+async def test_a_large_body_waits_whole(make: Make, kind: str) -> None:
+    """A provider that stops reading it would otherwise be waited for before any deadline has begun."""
+
+    async def hold(peer: Peer) -> None:
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(30)
+
+    async with serving(hold) as server:
+        transport, gate = make(server.url), Gate()
+        deadlines = replace(DEADLINES, header_s=0.2, total_s=0.4)
+        sending = asyncio.ensure_future(
+            transport.send("POST", server.url + "/x", HEADERS, LARGE * 40, deadlines, gate.wait)
+        )
+        await gate.asked.wait()
+        await asyncio.sleep(0.02)
+        assert kind != "pool" or server.connections == 0
+        gate.opens.set_result(None)
+        with pytest.raises(TransportError):
+            await sending
+        assert transport.connections().active == 0
+
+
+async def test_a_provider_that_waits_no_longer_for_the_end_is_asked_again(make: Make, kind: str) -> None:
+    if kind != "pool":
+        pytest.skip("aiohttp waits before it sends anything")
+    provider = Provider()
+
+    def give_up(peer: Peer, _came: bytes) -> None:
+        if peer.n == 1:
+            peer.writer.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+
+    provider.on_piece = give_up
+    async with serving(provider.play) as server:
+        transport = make(server.url)
+
+        async def may_end() -> None:
+            async def look() -> bool:
+                return transport.connections().active == 0
+
+            await eventually(look)
+
+        answer = await transport.send("POST", server.url + "/x", HEADERS, BODY, DEADLINES, may_end)
+        assert (answer.status, await read_all(answer)) == (200, b"hi")
+        assert (provider.whole, server.connections) == (1, 2)
 
 
 @pytest.mark.parametrize("how", ["raised", "cancelled"])

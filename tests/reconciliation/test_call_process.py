@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +142,7 @@ async def test_a_process_has_no_keys_and_is_missed_when_it_is_gone(
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(AccountError, match=r"ended with -9: .* Try again: tollkeeper sync") as gone:
             await calls.sums()
-        assert gone.value.kind == "unavailable"
+        assert gone.value.kind == "unreadable"  # the provider is not at fault, and not asked again and again
     calls._process.close()  # again
     with pytest.raises(AccountError, match="was ended"):
         await calls.sums()
@@ -179,3 +180,13 @@ async def test_a_month_that_is_busy_is_compared_beside_requests(
         done.set()
         assert await chatting
         assert found_classes(found) == dict([*expected(month).items()][: len(days)])
+
+
+@pytest.mark.parametrize("ends", ["", "import time; time.sleep(60)"], ids=["ended", "alive"])
+def test_half_an_answer_is_no_answer(tmp_path: Path, ends: str) -> None:
+    process = CallProcess(0, LedgerPlace("proxy.storage.sqlite.reports:open_reports", tmp_path / "ledger.db"))
+    said = f"import os; os.write(1, b'\\x80\\x05\\x95'); os.close(1); {ends}"
+    process._command = [sys.executable, "-c", said]
+    with pytest.raises(AccountError, match="The process that reads the bill has ended with"):
+        process.do("sums", ())
+    process.close()

@@ -5,6 +5,7 @@ package.module:function, for which kind of ledger it is is not known here.
 """
 
 import gc
+import os
 import pickle
 import signal
 import subprocess
@@ -48,7 +49,8 @@ class CallProcess:
             pickle.dump((method, tuple(arguments)), _pipe(process.stdin), pickle.HIGHEST_PROTOCOL)
             _pipe(process.stdin).flush()
             found, problem = pickle.load(_pipe(process.stdout))  # noqa: S301 - it comes from our own program
-        except (OSError, EOFError, ValueError):  # ValueError: closed meanwhile
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):  # ValueError: closed meanwhile
+            process.kill()  # what still runs has sent what cannot be read, and would be waited for for ever
             raise _ended(f"has ended with {process.wait()}") from None
         if problem is not None:
             raise LedgerError(problem)
@@ -85,7 +87,7 @@ def _ended(how: str) -> AccountError:
         f"The process that reads the bill {how}: what it said is on the proxy's standard error; a system that runs out"
         " of memory kills without a word. Nothing was compared. Try again: tollkeeper sync."
     )
-    return AccountError("unavailable", text, was_sent=False)
+    return AccountError("unreadable", text, was_sent=False)  # the provider is not to blame: not asked again and again
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -97,11 +99,12 @@ def main(day_ms: str, opened_by: str, path: str) -> None:
     """Answer questions until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to all of a terminal: the one that asked decides
     step_back()
+    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a module prints as it is imported is no answer
     gc.disable()  # what a day's calls are made of has no circles, and to look for some takes a third of the time
     from proxy.jobs.reconciliation.day_calls import DayCalls  # noqa: PLC0415 - half a second's work for a low priority
 
     module, _, name = opened_by.partition(":")
-    asked, answers = sys.stdin.buffer, sys.stdout.buffer
     reports = getattr(import_module(module), name)(Path(path))
     calls = DayCalls(int(day_ms), reports.ledger_day)
     with suppress(EOFError, BrokenPipeError):  # who asked has gone

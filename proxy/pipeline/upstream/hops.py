@@ -159,15 +159,14 @@ class Hops:
         line = self.place.health.line
         assert line is not None, "enter() saw it"
         unserved = await line.enter(self._context, self._left_s(attempt.provider.queue_timeout_s))
+        if unserved is None:
+            self._line = line  # at once: leave() frees the place, whatever comes
         if self._services.stops.active and self.is_halted(attempt):  # which may have ended the wait
-            if unserved is None:
-                line.leave()
             return False
         if unserved is not None:
             attempt.result.dispatched = False
             attempt.fail(Failure("connect", kind=unserved), queue_error(attempt.provider, unserved))
             return False
-        self._line = line
         return not self._context.gone and (not attempt.key.quotas or self._hold_key(attempt))
 
     def is_halted(self, attempt: Attempt) -> bool:

@@ -128,11 +128,13 @@ class UpstreamConnection(asyncio.Protocol):
         answer = self._answer = PooledResponse(self._loop, transport, start_s, deadlines)
         return answer
 
-    async def write_large(self, answer: PooledResponse, view: memoryview, rest: int = 0) -> None:
-        """Send a large body no faster than it leaves; an answer that refuses it ends the sending.
+    @property
+    def is_closing(self) -> bool:
+        """Return whether nothing can be sent any more."""
+        return self.transport is None or self.transport.is_closing()
 
-        rest: how many bytes follow by write_end().
-        """
+    async def write_large(self, answer: PooledResponse, view: memoryview) -> None:
+        """Send a large body no faster than it leaves; an answer that refuses it ends the sending."""
         transport = self.transport
         assert transport is not None
         self._unsent = True
@@ -142,7 +144,7 @@ class UpstreamConnection(asyncio.Protocol):
             if answer.status >= 300 or answer.complete or answer.failed:
                 return  # not all was sent, so the connection ends with the answer
             transport.write(view[start : start + WRITE_BYTES])
-        self._unsent = rest > 0
+        self._unsent = False
 
     def write_end(self, answer: PooledResponse, view: memoryview) -> None:
         """Send what was held back, unless the answer has refused what came before it; then the connection ends."""

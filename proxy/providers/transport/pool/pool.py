@@ -6,7 +6,6 @@ differences.
 """
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Callable, Mapping
 
@@ -29,6 +28,7 @@ _TICK_MAX_S = 0.25  # how late a deadline may be noticed; deadlines below 2 s ar
 _TICK_MIN_S = 0.005
 _TICKS_A_DEADLINE = 8
 _NEVER_S = float("inf")
+_TOO_SLOW = 408  # to a request that did not come whole
 
 
 class PooledTransport:
@@ -84,7 +84,8 @@ class PooledTransport:
         loop = self._loop
         if loop is None:  # asked for once: CPython 3.11 makes a system call of it
             loop = self._loop = asyncio.get_running_loop()
-        if may_end is not None and not body:  # there is no end to hold back
+        if may_end is not None and (not body or len(body) > WRITE_BYTES):
+            # there is no end to hold back; or a provider that stops reading would be waited for without a deadline
             await may_end()
             may_end = None
         start_s = loop.time()
@@ -131,14 +132,14 @@ class PooledTransport:
         answer = connection.send(head, body, _NEVER_S, deadlines, held)
         self._active.add(answer)
         try:
-            if len(view) > WRITE_BYTES:
-                with contextlib.suppress(TransportError):  # as broken as if it were noticed now
-                    await connection.write_large(answer, view[:-held], rest=held)
             await may_end()
         except BaseException:
             answer.abort()
             raise
         if answer.failed:
+            return None
+        if answer.status == _TOO_SLOW or (not answer.status and connection.is_closing):
+            answer.abort()  # it waited for the end longer than it does, and has nothing that it could act on
             return None
         answer.start_s = start_s = self._loop.time()
         self._sweep.expect(self._loop, start_s, deadlines)
