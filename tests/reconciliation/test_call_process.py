@@ -172,7 +172,7 @@ async def test_a_month_that_is_busy_is_compared_beside_requests(
         chatting = asyncio.ensure_future(chat())
         days = month.days[:2]
         cut = asyncio.ensure_future(play.app.sync.sync("openrouter", days[0]))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.05)  # a process alone takes longer to start
         cut.cancel()
         with pytest.raises(asyncio.CancelledError):
             await cut
