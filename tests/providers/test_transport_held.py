@@ -53,6 +53,18 @@ async def post(transport: Transport, url: str, body: bytes, gate: Gate) -> Upstr
     return await transport.send("POST", url + "/x", HEADERS, body, DEADLINES, gate.wait)
 
 
+async def sent_after_an_answer(transport: Transport, url: str) -> UpstreamResponse:
+    """Send a request whose end may leave once the provider has answered what came before it."""
+
+    async def may_end() -> None:
+        async def look() -> bool:
+            return transport.connections().active == 0
+
+        await eventually(look)
+
+    return await transport.send("POST", url + "/x", HEADERS, BODY, DEADLINES, may_end)
+
+
 async def begun(provider: Provider, body: bytes, kind: str) -> None:
     """Wait until all that may leave before the end has come."""
 
@@ -135,14 +147,7 @@ async def test_a_provider_that_waits_no_longer_for_the_end_is_asked_again(make: 
     provider.on_piece = give_up
     async with serving(provider.play) as server:
         transport = make(server.url)
-
-        async def may_end() -> None:
-            async def look() -> bool:
-                return transport.connections().active == 0
-
-            await eventually(look)
-
-        answer = await transport.send("POST", server.url + "/x", HEADERS, BODY, DEADLINES, may_end)
+        answer = await sent_after_an_answer(transport, server.url)
         assert (answer.status, await read_all(answer)) == (200, b"hi")
         assert (provider.whole, server.connections) == (1, 2)
 
@@ -206,14 +211,7 @@ async def test_an_answer_before_the_end_is_the_answer(make: Make, kind: str) -> 
     provider.on_piece = refuse
     async with serving(provider.play) as server:
         transport = make(server.url)
-
-        async def may_end() -> None:
-            async def look() -> bool:
-                return transport.connections().active == 0
-
-            await eventually(look)
-
-        answer = await transport.send("POST", server.url + "/x", HEADERS, BODY, DEADLINES, may_end)
+        answer = await sent_after_an_answer(transport, server.url)
         assert (answer.status, await read_all(answer)) == (413, b"no")
         assert provider.whole == 0
         assert transport.connections() == (0, 0, 0, 0)
