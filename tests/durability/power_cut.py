@@ -74,6 +74,7 @@ def run_power_cuts(
 ) -> PowerCuts:
     """Try so many states, a_point of them at each point of a recording. The same seed tries the same ones.
 
+    A life gets at most half of the states, drawn from its points where they are fewer, so that recoveries are cut too.
     synchronous is the default of the ledger where it is None. progress is told the states so far, and a text.
     enough: ends the search at the state that has shown what was looked for.
     """
@@ -88,9 +89,8 @@ def run_power_cuts(
             report.lives += 1
             report.commits += len(life.held) - 1
             report.writes += sum(not isinstance(note, Acknowledged) for note in life.notes)
-            goes_on = _cut_everywhere(
-                folder, life, rng, report, min(states, report.states + a_point * len(life.notes)), enough
-            )
+            share = min(a_point * len(life.notes), -(-states // 2), states - report.states)
+            goes_on = _cut_everywhere(folder, life, rng, report, share, enough)
             # a ledger grows from life to life; now and then one begins anew, so that its making is cut too
             files, rows = goes_on if goes_on is not None and rng.random() < 0.7 else ({}, {})
             report.took_s = time.monotonic() - begun_s
@@ -140,12 +140,14 @@ def _live(folder: Path, files: dict[str, bytes], rows: State, rng: Random, synch
 
 
 def _cut_everywhere(
-    folder: Path, life: _Life, rng: Random, report: PowerCuts, until: int, enough: Callable[[PowerCuts], object]
+    folder: Path, life: _Life, rng: Random, report: PowerCuts, states: int, enough: Callable[[PowerCuts], object]
 ) -> tuple[dict[str, bytes], State] | None:
-    """Cut at every point of a life; give one of the states that were good, to go on from."""
+    """Cut a life so many times, at every point where that is enough; return a good state to go on from."""
     disk = Disk(life.files)
     acknowledged = 0
-    each = max(1, -(-(until - report.states) // len(life.notes)))
+    points = len(life.notes)
+    each, more = divmod(states, points)
+    one_more = set(rng.sample(range(points), more))
     goes_on: tuple[dict[str, bytes], State] | None = None
     for at, note in enumerate(life.notes):
         if enough(report):
@@ -153,7 +155,7 @@ def _cut_everywhere(
         disk.follow(note)
         if isinstance(note, Acknowledged):
             acknowledged = note.commit
-        for _ in range(min(each, until - report.states)):
+        for _ in range(each + (at in one_more)):
             files = disk.left_by_cut(rng)
             found = _examine(folder, files, life.held, acknowledged, report, f"life {report.lives}, point {at}")
             if found is not None and rng.random() < 0.05:
