@@ -97,7 +97,7 @@ class Place:
         if self.guarded:
             self.app._clock._clock = self.clock
         else:
-            self.app._clock = self.clock  # type: ignore[assignment]
+            self.app._clock = self.app.health._clock = self.clock  # type: ignore[assignment]
         try:
             await self.app.start(load())
             if models_known:
