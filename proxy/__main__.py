@@ -1,7 +1,6 @@
 """python -m proxy, and the command tollkeeper: how it begins, before anything of it is imported."""
 
 import sys
-from collections.abc import Sequence
 
 from proxy.core.process_priority import step_back
 
@@ -45,7 +44,7 @@ STEPS_BACK: frozenset[tuple[str, ...]] = frozenset(
 )
 
 
-def steps_back(arguments: Sequence[str]) -> bool:
+def steps_back(arguments: list[str]) -> bool:
     """Return whether a command line is one of STEPS_BACK; options in front of a word of it are passed over."""
     words = tuple(word for word in arguments if not word.startswith("-"))
     return words[:1] in STEPS_BACK or words[:2] in STEPS_BACK

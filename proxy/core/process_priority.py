@@ -1,14 +1,16 @@
-"""Whether this process gives way to all others of the machine, a proxy beside it above all."""
+"""Whether a process gives way to all others of the machine, a proxy beside it above all.
 
-import contextlib
+A command does so before it imports anything else, at the priority that it was started with: so little is imported here.
+"""
+
 import os
 import time
-from pathlib import Path
 
 _NICE = 10
 _LOOKS = 3  # a machine is full where each of them finds it so
 _LOOK_EVERY_S = 0.001
-_LOAD = Path("/proc/loadavg")  # Linux: "0.20 0.18 0.12 1/80 11206", the fourth is what runs or could, and all there is
+_LOAD = "/proc/loadavg"  # Linux: "0.20 0.18 0.12 1/80 11206", the fourth is what runs or could, and all there is
+_LOAD_BYTES = 128
 
 
 def step_back() -> None:
@@ -19,28 +21,50 @@ def step_back() -> None:
     it cannot be put back without privileges, so that a full machine gets a nice process only. Who was started with a
     priority of its own keeps it. What the system refuses is left as it is.
     """
-    if not hasattr(os, "nice"):
-        return
-    with contextlib.suppress(OSError):
-        if os.nice(0) != 0:
-            return
-        if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
-            return
-    with contextlib.suppress(OSError):
+    if hasattr(os, "getpriority"):
+        try:
+            is_given = os.getpriority(os.PRIO_PROCESS, 0) != 0
+            if hasattr(os, "sched_getscheduler"):
+                is_given = is_given or os.sched_getscheduler(0) != os.SCHED_OTHER
+        except OSError:
+            is_given = False
+        if not is_given:
+            put_back(0)
+
+
+def put_back(pid: int) -> None:
+    """Let every other process go before a child that was started a moment ago, whatever priority it has from us.
+
+    Before it has imported anything: that takes a tenth of a second, in which requests would wait for a processor.
+    """
+    try:
         if hasattr(os, "sched_setscheduler") and not _is_full():
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
             return
-    with contextlib.suppress(OSError):
-        os.nice(_NICE)
+    except OSError:
+        pass  # no /proc, or not allowed: the other way may be
+    try:
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, pid, max(_NICE, os.getpriority(os.PRIO_PROCESS, pid)))
+    except OSError:
+        pass  # it has ended, or may not
 
 
 def _is_full() -> bool:
     """Return whether more wants to run than there are processors."""
     for _ in range(_LOOKS):
-        if not is_load_full(_LOAD.read_text(), os.cpu_count() or 1):
+        if not is_load_full(_read_load(), os.cpu_count() or 1):
             return False
         time.sleep(_LOOK_EVERY_S)
     return True
+
+
+def _read_load() -> str:
+    file = os.open(_LOAD, os.O_RDONLY)
+    try:
+        return os.read(file, _LOAD_BYTES).decode()
+    finally:
+        os.close(file)
 
 
 def is_load_full(load: str, processors: int) -> bool:

@@ -85,6 +85,30 @@ def test_a_stop_keeps_its_priority() -> None:
     assert told(_PROGRAM.format(words='"stop"')) == "False 0"
 
 
+@needs_policies
+@pytest.mark.parametrize(
+    ("full", "niceness", "found"),
+    [(False, 0, "True 0"), (False, 3, "True 3"), (True, 3, "False 10"), (True, 12, "False 12")],
+)
+def test_a_child_is_put_back_by_who_started_it(full: bool, niceness: int, found: str) -> None:
+    """Whatever priority the proxy was given: its children have less."""
+    code = "import os, sys; sys.stdin.read(1); print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0))"
+    begin = (
+        f"os.nice({niceness}); import subprocess;"
+        f" child = subprocess.Popen([sys.executable, '-c', {code!r}], stdin=subprocess.PIPE, stdout=sys.stderr);"
+        " process_priority.put_back(child.pid); child.communicate(b'x'); sys.stderr = sys.stdout"
+    )
+    assert told(begin, full=full) == found
+
+
+@needs_policies
+def test_next_to_nothing_is_imported_before_a_command_steps_back() -> None:
+    """Each module takes its time at the priority of a request."""
+    code = "import sys; known = {*sys.modules}; import proxy.__main__; print(*sorted({*sys.modules} - known))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["proxy", "proxy.__main__", "proxy.core", "proxy.core.process_priority"]
+
+
 def test_a_machine_is_full_with_more_that_runs_than_processors() -> None:
     assert is_load_full("0.20 0.18 0.12 3/80 11206\n", 2)
     assert not is_load_full("9.20 9.18 9.12 2/80 11206\n", 2)

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 
 from proxy.core.child_python import bare_environ, child_command
 from proxy.core.errors import LedgerError
-from proxy.core.process_priority import step_back
+from proxy.core.process_priority import put_back
 from proxy.providers.account.source import AccountError
 
 
@@ -77,6 +77,7 @@ class CallProcess:
                     self._process = subprocess.Popen(  # noqa: S603 - constants, and a path of the configuration
                         self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=bare_environ()
                     )
+                    put_back(self._process.pid)
                 except OSError as error:
                     raise _ended(f"cannot be started ({error.strerror})") from None
             return self._process
@@ -98,11 +99,10 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 def main(day_ms: str, opened_by: str, path: str) -> None:
     """Answer questions until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to all of a terminal: the one that asked decides
-    step_back()
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a module prints as it is imported is no answer
     gc.disable()  # what a day's calls are made of has no circles, and to look for some takes a third of the time
-    from proxy.jobs.reconciliation.day_calls import DayCalls  # noqa: PLC0415 - half a second's work for a low priority
+    from proxy.jobs.reconciliation.day_calls import DayCalls  # noqa: PLC0415 - the one that asks needs none of it
 
     module, _, name = opened_by.partition(":")
     reports = getattr(import_module(module), name)(Path(path))
