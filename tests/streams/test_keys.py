@@ -13,6 +13,7 @@ from tests.support.installation import PROVIDER_KEY
 from tests.support.raw import request_bytes
 
 WORDS = f"Incorrect API key provided: {PROVIDER_KEY}."
+ASKED_FOR = {"error": {"message": f"messages: too few of them. Asked by {PROVIDER_KEY}.", "code": 400}}
 ERROR = {"error": {"message": WORDS, "code": 400, "metadata": {"raw": WORDS}}}
 HEADERS = (
     f"X-RateLimit-Key: {PROVIDER_KEY}",
@@ -21,6 +22,7 @@ HEADERS = (
 )
 ANSWERS: Mapping[str, tuple[Step, ...]] = {
     **{f"status {status}": (plain(ERROR, *HEADERS, status=status),) for status in (400, 401, 402, 403, 429, 500)},
+    "an error of the caller, passed on as it came": (plain(ASKED_FOR, status=400),),
     "a text": (plain({"error": WORDS}, status=400),),
     "a list": (plain(b'[{"error":{"message":"%b"}}]' % WORDS.encode(), status=400),),
     "a page": (plain(f"<p>{WORDS}</p>".encode(), type_="text/html"),),
