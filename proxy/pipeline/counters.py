@@ -109,6 +109,10 @@ class Counters:
         counts.count_own_time([own_s for own_s in map(_own_s, events) if own_s is not None])
         return self._counts
 
+    def seen(self) -> tuple[int, int]:
+        """Return two numbers that differ whenever a request has ended; none is added up for them."""
+        return sum(self._counts.requests.values()), len(self._events)
+
     def settled(self, end: RequestEnd, *, was_pending: bool) -> None:
         """Count what a request came to whose row was pending, or was left open by a crash."""
         counts = self.ended()

@@ -5,8 +5,8 @@
 LEDGER: a file that usage_times.py has made, of which a copy is used; without one a ledger of 10 million requests is
 made. A proxy with 2,000 users and 400 models runs on one core. Prints JSON: pages, each with first_byte_ms (the best
 of some, and the worst of them), cpu_ms (of the proxy) and bytes; then p50_us, p99_us and cpu_ms (of the proxy in a
-second) at RATE (500) requests a second for SECONDS (10), in pairs alone and beside 50 viewers, who each read their page
-again whenever something has changed (viewers.py); and p50_ratio and p99_ratio, the medians over the pairs.
+second) at RATE (500) requests a second for SECONDS (10), in pairs alone and beside 50 viewers, whose pages all show
+what has changed (viewers.py); and p50_ratio and p99_ratio, the medians over the pairs.
 """
 
 import http.client
@@ -188,7 +188,7 @@ def measure_viewers(proxy: Proxy, cookie: str, seconds: float, rate: float) -> d
         ]
         for turn in turns if n % 2 == 0 else reversed(turns):  # what follows is no better off than what goes before
             turn()
-    figures: dict[str, object] = {"viewers": _VIEWERS, "rate": rate, "parts": dict(read)}
+    figures: dict[str, object] = {"viewers": _VIEWERS, "rate": rate, "read": dict(read)}
     pairs = list(zip(alone, watched, strict=True))
     for name in (field.name for field in fields(Turn)):
         kinds = zip(("alone", "beside"), (alone, watched), strict=True)

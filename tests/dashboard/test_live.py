@@ -3,43 +3,55 @@
 import asyncio
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from proxy.core.clock import SystemClock
-from proxy.web.dashboard.fragments import FragmentCache
-from proxy.web.dashboard.pages.live import wait_s
+from proxy.web.dashboard.fragments import FragmentCache, _fragment_of
+from proxy.web.dashboard.live_stream import wait_s
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.moved_clock import MovedClock
 from tests.support.stand import stand as run_stand
 from tests.support.visitor import Visitor
 
-EVERY_S = 2.0
+EVERY_S, SPREAD_S = 2.0, 0.75
+PART = "/dashboard/requests/rows"
 
 
 @pytest.mark.parametrize("streams", [1, 2, 7, 50, 200])
-def test_looks_are_spread_over_the_interval(streams: int) -> None:
-    """However many there are, and whatever the time, the longest gap is about what an even spread has."""
+def test_looks_at_one_part_follow_one_another(streams: int) -> None:
+    """However many there are, and whatever the time, they lie evenly within the time that a part is kept for."""
     for first, now_s in ((1, 0.0), (1234, 17.3), (10**6, 987_654.321)):
-        moments = sorted((now_s + wait_s(first + n, now_s)) % EVERY_S for n in range(streams))
+        waits = [wait_s(first + n, PART, now_s) for n in range(streams)]
+        assert all(0 <= wait < EVERY_S for wait in waits)
+        moments = sorted((now_s + wait) % EVERY_S for wait in waits)
         gaps = [after - before for before, after in pairwise([*moments, moments[0] + EVERY_S])]
-        assert max(gaps) < 2.7 * EVERY_S / streams if streams > 1 else moments
-        assert all(0 <= wait_s(first + n, now_s) < EVERY_S for n in range(streams))
+        rest_s = max(gaps)  # nobody looks then
+        assert rest_s >= EVERY_S - SPREAD_S - 1e-6
+        gaps.remove(rest_s)
+        assert max(gaps, default=0.0) < 2.7 * SPREAD_S / streams
+
+
+def test_parts_are_looked_at_at_different_times() -> None:
+    begins = {round(wait_s(0, f"{PART}?user=user-{n}", 0.0), 1) for n in range(200)}
+    assert len(begins) > 10
 
 
 def test_a_stream_keeps_its_moment() -> None:
     for stream in (1, 17, 4321):
-        assert (100.0 + wait_s(stream, 100.0)) % EVERY_S == pytest.approx((171.7 + wait_s(stream, 171.7)) % EVERY_S)
+        first, later = ((now_s + wait_s(stream, PART, now_s)) % EVERY_S for now_s in (100.0, 171.7))
+        assert first == pytest.approx(later)
 
 
 async def test_a_fragment_is_made_once_for_all_who_ask_within_a_second() -> None:
     cache, clock, made = FragmentCache(), MovedClock(1_800_000_000_000), 0
 
-    async def make() -> bytes:
+    async def make() -> str:
         nonlocal made
         made += 1
         await asyncio.sleep(0.01)
-        return b"made %d" % made
+        return f"made {made}"
 
     key = ("/dashboard/requests/rows", "VIEWER")
     first, second = await asyncio.gather(cache.read(key, clock, make), cache.read(key, clock, make))
@@ -56,11 +68,11 @@ async def test_a_fragment_is_made_once_for_all_who_ask_within_a_second() -> None
 async def test_a_fragment_that_failed_is_made_again() -> None:
     cache, clock = FragmentCache(), SystemClock()
 
-    async def fail() -> bytes:
+    async def fail() -> str:
         raise ValueError("no disk")
 
-    async def make() -> bytes:
-        return b"made"
+    async def make() -> str:
+        return "made"
 
     with pytest.raises(ValueError, match="no disk"):
         await cache.read(("/a", "VIEWER"), clock, fail)
@@ -85,3 +97,62 @@ async def test_open_pages_are_told_of_a_change_and_read_it_once(tmp_path: Path) 
         etag = first.header("ETag") or ""
         again = await viewer.get("/dashboard/requests/rows", headers=[("If-None-Match", etag)])
         assert (again.status, again.body) == (304, b"")
+
+
+async def test_a_live_part_is_sent_at_first_and_at_each_change(tmp_path: Path) -> None:
+    async with run_stand(tmp_path) as stand:
+        viewer = Visitor(stand.port)
+        await viewer.log_in(ADMIN_TOKEN)
+        streams = [await follow(stand.port, viewer.cookie, PART) for _ in range(3)]
+        for reader, _ in streams:
+            assert b"No request has come yet" in await part_of(reader)
+        await stand.chat()
+        for reader, writer in streams:
+            text = await part_of(reader)
+            assert text.count(b"<tbody>") == 1
+            assert b"\ndata: " in text
+            shown = b"\n".join(line.removeprefix(b"data: ") for line in text.split(b"\n")[1:-2])
+            assert shown == (await viewer.get(PART)).body
+            writer.close()
+
+
+@pytest.mark.parametrize("part", ["/dashboard", "/me", "/dashboard/nothing", "/dashboard/stop", "/healthz", "//x/y"])
+async def test_only_live_parts_are_followed(part: str, tmp_path: Path) -> None:
+    async with run_stand(tmp_path) as stand:
+        viewer = Visitor(stand.port)
+        await viewer.log_in(ADMIN_TOKEN)
+        assert (await viewer.get(f"/dashboard/events?part={quote(part)}")).status in (400, 404)
+
+
+def test_a_text_with_any_ends_of_lines_is_one_event() -> None:
+    made = _fragment_of("a\r\nb\rc\n\nevent: bye\n", (1,))
+    assert made.event == b"event: part\ndata: a\ndata: b\ndata: c\ndata: \ndata: event: bye\ndata: \n\n"
+    assert (made.content, made.stamp) == (b"a\r\nb\rc\n\nevent: bye\n", (1,))
+
+
+async def test_a_change_while_a_part_is_made_is_read_at_the_next_look() -> None:
+    """What was kept carries the stamp of before it was made, not that of who is given it."""
+    cache, clock = FragmentCache(), MovedClock(1_800_000_000_000)
+
+    async def make() -> str:
+        return "made"
+
+    first = await cache.read((PART, "VIEWER"), clock, make, (1,))
+    kept = await cache.read((PART, "VIEWER"), clock, make, (2,))
+    assert kept is first
+    assert kept.stamp == (1,)
+
+
+async def follow(port: int, cookie: str, part: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a stream of a part; return it after its head."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    address = f"/dashboard/events?part={quote(part, safe='')}"
+    writer.write(f"GET {address} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
+    assert (await reader.readuntil(b"retry: 3000\n\n")).startswith(b"HTTP/1.1 200")
+    return reader, writer
+
+
+async def part_of(reader: asyncio.StreamReader) -> bytes:
+    """Return the next event of a part, from its name to the empty line."""
+    await asyncio.wait_for(reader.readuntil(b"event: part"), 20)
+    return await asyncio.wait_for(reader.readuntil(b"\n\n"), 20)

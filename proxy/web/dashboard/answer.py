@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
@@ -18,6 +19,8 @@ from proxy.web.dashboard.admin_calls import AdminCalls
 from proxy.web.dashboard.door import check_door, is_tls
 from proxy.web.dashboard.form import read_form
 from proxy.web.dashboard.form_keys import check_form_key, new_form_key
+from proxy.web.dashboard.live_part import read_part
+from proxy.web.dashboard.live_stream import stream_events
 from proxy.web.dashboard.period import CHOICES
 from proxy.web.dashboard.prepare import prepare
 from proxy.web.dashboard.response_headers import security_headers
@@ -25,13 +28,13 @@ from proxy.web.dashboard.session import NOBODY, Session
 from proxy.web.dashboard.sessions import session_of
 from proxy.web.dashboard.static_files import PREFIX as STATIC
 from proxy.web.dashboard.static_files import by_address
-from proxy.web.dashboard.table import Table, csv_of, view_table
+from proxy.web.dashboard.table import Table, csv_of, views_of
 from proxy.web.dashboard.templates import render
 from proxy.web.dashboard.view import (
     Audience,
     DashboardRequest,
+    Events,
     Fragment,
-    Page,
     Redirect,
     Shown,
     View,
@@ -166,6 +169,8 @@ async def _reply(request: DashboardRequest, view: View, shown: Shown) -> Reply:
     match shown:
         case Whole():
             return shown.reply
+        case Events():
+            return await _events(request, shown.part)
         case Redirect():
             if shown.note:
                 deps.dashboard.notes.leave(request.session.id, shown.note)
@@ -177,7 +182,8 @@ async def _reply(request: DashboardRequest, view: View, shown: Shown) -> Reply:
         return await _csv(request, shown.tables, wanted)
     title = view.title if shown.title is None else shown.title
     frame = _frame(request, view)
-    text = await render(shown.template, lambda: {**frame, "title": title, **_tables(request, shown)})
+    values = {**frame, "title": title, **shown.values}
+    text = await render(shown.template, lambda: {"tables": views_of(shown.tables, request.query), **values})
     return own_reply(context, shown.status, {**security_headers(is_tls(context)), **_HTML}, text.encode())
 
 
@@ -200,11 +206,6 @@ def _frame(request: DashboardRequest, view: View) -> Mapping[str, Any]:
     }
 
 
-def _tables(request: DashboardRequest, shown: Page | Fragment) -> Mapping[str, Any]:
-    views = {each.name: view_table(each, request.query) for each in shown.tables}
-    return {"tables": views, **shown.values}
-
-
 def _form_key_field(session: Session) -> Markup:
     key = new_form_key(session)
     return Markup('<input type="hidden" name="{}" value="{}">').format(FORM_KEY, key)
@@ -212,21 +213,26 @@ def _form_key_field(session: Session) -> Markup:
 
 async def _fragment(request: DashboardRequest, view: View) -> Reply:
     """Return a part of a page, or 304 where the viewer has this one."""
-    context, session = request.context, request.session
-    seen_by = session.role.name if session.user is None else f"user {session.user}"
-    key = (address_of(request.address_path, request.query), seen_by)
-
-    async def make() -> bytes:
-        shown = await view.handler(request)
-        assert isinstance(shown, Fragment), view.path
-        frame = {"request": request, "zone": request.zone, "period": request.period}
-        return (await render(shown.template, lambda: {**frame, **_tables(request, shown)})).encode()
-
-    content, etag = await request.deps.dashboard.fragments.read(key, context.clock, make)
-    headers = {**security_headers(is_tls(context)), **_HTML, "ETag": etag}
-    if context.downstream.request_headers.headers.get("If-None-Match") == etag:
+    context = request.context
+    made = await read_part(request, view)
+    headers = {**security_headers(is_tls(context)), **_HTML, "ETag": made.etag}
+    if context.downstream.request_headers.headers.get("If-None-Match") == made.etag:
         return own_reply(context, 304, headers)
-    return own_reply(context, 200, headers, content)
+    return own_reply(context, 200, headers, made.content)
+
+
+async def _events(request: DashboardRequest, part: str | None) -> Reply:
+    """Stream ticks, or the live part at an address, which is one that this operator may open."""
+    if part is None:
+        return await stream_events(request, "", None)
+    path, _, query = part.partition("?")
+    view, parameters = _find("GET", path)
+    session = request.session
+    if not view.is_fragment or view.audience != "operator" or session.role < view.required_role:
+        raise CallerError(400, "not_live", "The address that is to be followed is not that of a live part of a page.")
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
+    wanted = replace(request, path=parameters, query=pairs, address_path=path)
+    return await stream_events(request, part, lambda stamp: read_part(wanted, view, stamp))
 
 
 async def _csv(request: DashboardRequest, tables: Sequence[Table], wanted: str) -> Reply:

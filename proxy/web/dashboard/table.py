@@ -4,7 +4,7 @@ A table with the name "users" reads users.sort (a column's key, with - in front 
 that a row must hold) and users.page (from 1). Money in rows is integer pico-USD. csv_of() is for a thread.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -100,6 +100,11 @@ def view_table(table: Table, query: Mapping[str, str]) -> TableView:
     page = min(_page_number(query.get(f"{name}.page", "1")), pages)
     shown = rows[(page - 1) * table.page_size : page * table.page_size]
     return TableView(table, shown, sort, text, page, pages, len(rows), others)
+
+
+def views_of(tables: Iterable[Table], query: Mapping[str, str]) -> dict[str, TableView]:
+    """Return what the address asks for of each table, by its name."""
+    return {table.name: view_table(table, query) for table in tables}
 
 
 def _page_number(text: str) -> int:

@@ -54,7 +54,14 @@ class Whole:
     reply: Reply
 
 
-Shown = Page | Fragment | Redirect | Whole
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A stream of what changes. part: the address of a live part that is sent whenever it does; None for ticks."""
+
+    part: str | None
+
+
+Shown = Page | Fragment | Redirect | Whole | Events
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ async def test_a_user_looks_at_their_own_limits(hand: str, proxy: DemoProxy, ope
     window = await open_page("nobody")
     use = _hand(hand, window)
     await window.go("/me")
+    await window.page.wait_for_selector("input:focus")  # which a browser gives it some time after the page is there
     await window.page.keyboard.type(proxy.tokens["lena"])
     await use.press("Log in")
     await window.page.wait_for_url(re.compile(r"/me$"))

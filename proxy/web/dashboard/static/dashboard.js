@@ -1,4 +1,4 @@
-// What pages gain by a script: snippets are copied by a click, and parts marked as live are read again at each tick.
+// What pages gain by a script: snippets are copied by a click, and parts marked as live are shown as they change.
 "use strict";
 
 function addCopyButtons(root) {
@@ -23,13 +23,15 @@ function addCopyButtons(root) {
   }
 }
 
-// A part with data-live="ADDRESS" shows what that address answers; [data-pause] is the button that holds it still.
+// A part with data-live="ADDRESS" shows what that address answers, sent whenever it has changed; [data-pause] is the
+// button that holds it still.
 class LivePart {
   constructor(element) {
     this.element = element;
-    this.etag = null;
-    this.isReading = false;
+    this.news = null;  // what has come and is not shown yet
     this.isPaused = false;
+    this.source = null;
+    element.addEventListener("focusout", () => setTimeout(() => this.show()));
     const button = document.querySelector("[data-pause]");
     if (button) {
       button.hidden = false;
@@ -37,41 +39,35 @@ class LivePart {
         this.isPaused = !this.isPaused;
         button.setAttribute("aria-pressed", String(this.isPaused));
         button.textContent = this.isPaused ? "Go on" : "Pause";
-        if (!this.isPaused) this.read();
+        this.show();
       });
     }
   }
 
-  async read() {
+  show() {
     // what somebody is about to follow with the keyboard must not vanish
-    if (this.isReading || this.isPaused || this.element.contains(document.activeElement)) return;
-    this.isReading = true;
-    try {
-      const headers = this.etag ? { "If-None-Match": this.etag } : {};
-      const answer = await fetch(this.element.dataset.live, { headers, redirect: "error", cache: "no-store" });
-      if (answer.status === 200) {
-        this.etag = answer.headers.get("ETag");
-        this.element.innerHTML = await answer.text();
-      }
-    } catch { /* the proxy is gone for now; the next tick tries again */ }
-    this.isReading = false;
+    if (this.news === null || this.isPaused || this.element.contains(document.activeElement)) return;
+    this.element.innerHTML = this.news;
+    this.news = null;
+  }
+
+  follow() {
+    if (this.source || document.hidden) return;
+    this.source = new EventSource(`/dashboard/events?part=${encodeURIComponent(this.element.dataset.live)}`);
+    this.source.addEventListener("part", (event) => { this.news = event.data; this.show(); });
+    this.source.addEventListener("bye", () => { this.leave(); setTimeout(() => this.follow(), 3000); });
+  }
+
+  leave() {
+    if (this.source) this.source.close();
+    this.source = null;
   }
 }
 
-function follow(parts) {
-  let source = null;
-  const open = () => {
-    if (source || document.hidden) return;
-    source = new EventSource("/dashboard/events");
-    source.addEventListener("tick", () => { for (const part of parts) part.read(); });
-    source.addEventListener("bye", () => { source.close(); source = null; setTimeout(open, 3000); });
-  };
-  const close = () => { if (source) { source.close(); source = null; } };
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-  addEventListener("pagehide", close);
-  open();
-}
-
 addCopyButtons(document);
-const live = [...document.querySelectorAll("[data-live]")].map((element) => new LivePart(element));
-if (live.length > 0) follow(live);
+for (const element of document.querySelectorAll("[data-live]")) {
+  const part = new LivePart(element);
+  document.addEventListener("visibilitychange", () => (document.hidden ? part.leave() : part.follow()));
+  addEventListener("pagehide", () => part.leave());
+  part.follow();
+}
