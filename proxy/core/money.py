@@ -10,7 +10,7 @@ PUSD_PER_USD = 10**12
 MAX_PUSD = 2**63 - 1  # one SQLite INTEGER; 9.2 million USD
 _MAX_LITERAL_CHARS = 64  # a cost of 40 digits is the provider's mistake
 _WHOLE_MAX_CHARS = 6
-_LAST_DIGIT_PUSD = tuple(PUSD_PER_USD // 10**places for places in range(13))  # by the number of digits behind the point
+LAST_DIGIT_PUSD = tuple(PUSD_PER_USD // 10**places for places in range(13))  # by the number of digits behind the point
 
 
 class MoneyError(ValueError):
@@ -24,10 +24,10 @@ def usd_to_pusd(text: str) -> tuple[int, bool]:
     Raises MoneyError for anything that is not a finite, non-negative number within MAX_PUSD.
     """
     whole, _, fraction = text.partition(".")
-    if whole and len(whole) <= _WHOLE_MAX_CHARS and len(fraction) < len(_LAST_DIGIT_PUSD):
+    if whole and len(whole) <= _WHOLE_MAX_CHARS and len(fraction) < len(LAST_DIGIT_PUSD):
         digits = whole + fraction
         if digits.isdecimal():  # nearly every cost; needs no Decimal
-            return int(digits) * _LAST_DIGIT_PUSD[len(fraction)], True
+            return int(digits) * LAST_DIGIT_PUSD[len(fraction)], True
     if len(text) > _MAX_LITERAL_CHARS:
         raise MoneyError(f"a money literal of {len(text)} characters; at most {_MAX_LITERAL_CHARS} are read")
     if "_" in text:  # Decimal reads 1_0 as 10
