@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
+from msgspec import to_builtins
 
 from proxy.cli.audit_log import log
 from proxy.cli.reading_settings import reading_settings
@@ -140,7 +140,7 @@ def _longest_request_s(settings: "Settings") -> float:
 def _document(findings: "LedgerFindings") -> dict[str, Any]:
     from proxy.core.money import pusd_to_usd  # noqa: PLC0415 - keeps --help quick
 
-    found = asdict(findings)
+    found = to_builtins(findings)
     return {"ok": not findings.count, "count": findings.count, **found, "cost_usd": pusd_to_usd(findings.cost_pusd)}
 
 

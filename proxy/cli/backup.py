@@ -40,7 +40,7 @@ def backup(file: Path, config_path: Path | None, *, force: bool, as_json: bool) 
 
 def _copy(settings: "Settings", file: Path, *, force: bool) -> dict[str, Any]:
     """Ask the running proxy to make the copy, or make it here if none is running."""
-    from dataclasses import asdict  # noqa: PLC0415 - keeps --help quick
+    from msgspec.structs import asdict  # noqa: PLC0415 - keeps --help quick
 
     from proxy.cli.running_proxy import ask_running  # noqa: PLC0415
     from proxy.storage.sqlite.reports import SqliteReports  # noqa: PLC0415

@@ -6,13 +6,14 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from proxy.cli.settings import config_option, loader
 from proxy.core.errors import ConfigError, LedgerError, SetupError
@@ -30,8 +31,7 @@ _BODY_MAX_BYTES = 1 << 20
 _MARKS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One finding. fix says what to do, "" for nothing; exit_code is that of a failure of this kind."""
 
     name: str

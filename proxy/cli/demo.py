@@ -8,12 +8,12 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+from msgspec import Struct
 
 from proxy.cli.demo_config import DRAIN_S, GUEST_LIMIT, MARK, DemoKeys, demo_config
 from proxy.cli.private_file import write_private
@@ -71,8 +71,7 @@ def demo(folder: Path, port: int | None, zone: str, *, empty: bool, check: bool)
         sys.exit(run_loop(lambda: _run(options, url, keys)))
 
 
-@dataclass(frozen=True, slots=True)
-class DemoOptions:
+class DemoOptions(Struct, frozen=True):
     """What was asked for on the command line; port 0: a free one."""
 
     folder: Path

@@ -1,8 +1,9 @@
 """The configuration of the demo: the simulator under several names, two users, and what made-up weeks need besides."""
 
 import json
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from proxy.cli.demo_people import PRESETS, PROVIDER_KEYS
 from proxy.core.user_token import token_hash
@@ -27,8 +28,7 @@ _PRICES: Final = {
 _PATHS: Final = {"direct": "/openai/v1", "groq": "/profiles/groq/openai/v1", "ollama": "/profiles/ollama/v1"}
 
 
-@dataclass(frozen=True, slots=True)
-class DemoKeys:
+class DemoKeys(Struct, frozen=True):
     """The users' tokens and the operator's; kept in demo.env and guest.env, so that a second run has the same."""
 
     token: str

@@ -8,10 +8,11 @@ import hashlib
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
 
 from proxy.cli.demo_people import GROUPS, PEOPLE, PRESETS, PROVIDER_KEYS, Habit, Person
 from proxy.policy.reconciliation.sync_schedule import day_of, past_days
@@ -45,8 +46,7 @@ class ToldLater(NamedTuple):
     at_ms: int
 
 
-@dataclass(slots=True)
-class DemoWeeks:
+class DemoWeeks(Struct):
     """All that happened. calls: OpenRouter's, as the simulator is told of them (proxy/simulator/past.py)."""
 
     end_ms: int

@@ -6,12 +6,12 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
+from msgspec.structs import replace
 
 from proxy.cli.ledger_options import check_users, open_source, range_ms, range_options
 from proxy.core.errors import SetupError

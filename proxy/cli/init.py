@@ -5,12 +5,12 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+from msgspec import Struct
 
 from proxy.cli.private_file import write_private
 from proxy.core.errors import LedgerError, SetupError
@@ -95,8 +95,7 @@ def _check_free(folder: Path, *, force: bool) -> None:
 # --- the key
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(Struct, frozen=True):
     text: str
     from_variable: bool
 
@@ -144,8 +143,7 @@ def _checked(text: str, source: str) -> str:
 _NO_LIMIT = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
+class _Limits(Struct, frozen=True):
     """Each as it is written in the configuration, or "none"."""
 
     user: str

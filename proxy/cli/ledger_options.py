@@ -1,12 +1,12 @@
 """What the commands that read the ledger have in common: which file, which zone, which range of time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
+from msgspec import Struct
 
 from proxy.cli.moments import month_option, period_ms
 from proxy.cli.settings import config_option, loader
@@ -38,8 +38,7 @@ def range_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A ledger to read, and the zone in which its dates are meant."""
 
     reports: "Reports"

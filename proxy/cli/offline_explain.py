@@ -1,8 +1,9 @@
 """Explain a request where no proxy runs: the same steps on the configuration, the ledger and the last price list."""
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
 
 from proxy.app.rebuild import rebuilt_book
 from proxy.cli.stored_rows import database_rows
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
     from proxy.storage.ledger import Ledger
 
 
-@dataclass(slots=True)
-class _OfflineRequest:
+class _OfflineRequest(Struct):
     """All that a quote asks of a request."""
 
     id: int
@@ -52,8 +52,7 @@ class _OfflineRequest:
     written_bytes: int = 0  # not known
 
 
-@dataclass(frozen=True, slots=True)
-class _Quoting:
+class _Quoting(Struct, frozen=True):
     """The part of the services that a quote reads."""
 
     model_lists: ModelLists

@@ -1,12 +1,12 @@
 """tollkeeper report: a month for finance, by person, group, project and model, with what it will come to."""
 
 import stat
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from proxy.cli.ledger_options import Source, database_option, open_source
 from proxy.cli.settings import config_option

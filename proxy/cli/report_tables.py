@@ -1,9 +1,10 @@
 """The tables of a finance report, as every format shows them: who, what, how much, and a total that is the report's."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
+
+from msgspec import Struct
 
 from proxy.cli.usage_columns import padded
 from proxy.core.money import pusd_to_usd
@@ -16,8 +17,7 @@ NONE: Final = "(none)"
 _CENT = Decimal("0.01")
 
 
-@dataclass(frozen=True, slots=True)
-class SpendingTable:
+class SpendingTable(Struct, frozen=True):
     """Rows under a title. heads name the parts of their keys; other: all rows that are left out, None without any."""
 
     name: str
@@ -53,8 +53,7 @@ def spending_tables(report: MonthReport, top: int | None = None) -> Iterator[Spe
         yield SpendingTable(table.name, table.title, table.heads, table.rows[:top], other, len(rest))
 
 
-@dataclass(frozen=True, slots=True)
-class ReportSection:
+class ReportSection(Struct, frozen=True):
     """A small table under a title: the first column is text, the others numbers. Without rows there is note alone."""
 
     title: str

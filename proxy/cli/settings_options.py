@@ -3,10 +3,10 @@
 import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from msgspec import Struct
 
 from proxy.cli.limit_option import limit_option, read_limits
 
@@ -15,8 +15,7 @@ _SWITCH = click.Choice(["on", "off"])
 _IN_FORCE = "The general ones apply again."
 
 
-@dataclass(frozen=True, slots=True)
-class SettingOption:
+class SettingOption(Struct, frozen=True):
     """A setting, the option that sets it and the one that removes it.
 
     read: what is typed, all of it where the option may come several times -> the value, as the configuration has it.

@@ -1,11 +1,11 @@
 """The columns of tollkeeper usage: what each shows of a row, and which of them a table has."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 import click
+from msgspec import Struct, field
 
 from proxy.cli.bars import bar, sparkline
 from proxy.core.money import pusd_to_usd
@@ -15,8 +15,7 @@ from proxy.storage.spending import SpendingRow
 Trends = Mapping[tuple[str, ...], Sequence[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class UsageView:
+class UsageView(Struct, frozen=True):
     """What cells are shown beside: all rows together, the dearest of them, and what each cost over time."""
 
     total: SpendingRow

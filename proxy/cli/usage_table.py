@@ -1,11 +1,11 @@
 """The table of tollkeeper usage: the usual figures anywhere, shares and pictures where a terminal has room for them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from proxy.cli.bars import can_draw, painted
 from proxy.cli.table import Cell, has_room, print_table

@@ -1,7 +1,8 @@
 """What is wrong with a setting, in the two shapes it takes on its way to the person who wrote it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.errors import ConfigError
 
@@ -22,16 +23,14 @@ class SettingError(ValueError):
         self.show = show
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A place in the file, counted from 0."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One mistake of a file: where (None: nowhere in the file), and whole sentences about what to do.
 
     origin names the flag or variable that the value came from, where it was not the file.

@@ -14,10 +14,12 @@ The long form is ``{amount: $2, window: day, mode: soft}``, with ``models`` for 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Literal, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.config.diagnostic import SettingError
 from proxy.config.on_spent import parse_on_spent
@@ -53,8 +55,7 @@ _OTHER_WORDS = {
 _WINDOWS = "minute, hour, day, week, month, total, or rolling like 30d and 12h"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """kind is a name of core/limit_kinds.py, amount in its unit; window is "" for concurrency.
 
     models: patterns of what it counts, in order, each once; empty: all.

@@ -9,10 +9,10 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from proxy.config.changes import changes

@@ -7,11 +7,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from proxy.config import yaml_tree
@@ -39,8 +40,7 @@ _WIDTH = 120  # of a line of the file that is shown
 _MOUNTS = (Path("/run/secrets"), Path("/var/run/secrets"))
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedConfig:
+class LoadedConfig(Struct, frozen=True):
     """Settings and what belongs to them.
 
     path: the file, None where there was none. warnings: sentences for the log. fingerprint: changes when the
@@ -161,8 +161,7 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(Struct, frozen=True):
     path: Path | None
     text: str
     environ: Mapping[str, str]

@@ -1,10 +1,10 @@
 """From a setting's path to its place in the file, and to the block that it belongs to."""
 
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from proxy.config.diagnostic import Mark
@@ -16,8 +16,7 @@ Path = tuple[str | int, ...]
 KEY = "[key]"  # pydantic's last step for a mistake in a name
 
 
-@dataclass(frozen=True, slots=True)
-class SettingPlace:
+class SettingPlace(Struct, frozen=True):
     """Where a setting stands: its path as written, its marks, and its node if it is there.
 
     Where the setting is missing, the marks are those of the nearest block around it.

@@ -6,9 +6,9 @@ wanted. Each rule below recognises one mistake that people make from both and fr
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 from proxy.config.diagnostic import Diagnostic, Mark
 
@@ -20,8 +20,7 @@ _KEY_LINE = re.compile(r"(\s*)(?:- )?[^\s#][^#]*:(\s|$)")
 _BREAK = re.compile("[\n\x85\u2028\u2029]")  # what YAML counts as the end of a line; CR is gone by then
 
 
-@dataclass(frozen=True, slots=True)
-class _Trouble:
+class _Trouble(Struct, frozen=True):
     """What the parser says: problem at a place, while it read something that had begun at another."""
 
     lines: list[str]

@@ -4,9 +4,8 @@ The tree is built from the parser's events instead of PyYAML's composer, which r
 drops what a duplicate key held before, and expands aliases freely. Nothing in here knows what a setting is.
 """
 
-from dataclasses import dataclass, field
-
 import yaml
+from msgspec import Struct, field
 
 from proxy.config.diagnostic import Diagnostic, Mark
 from proxy.config.yaml_errors import explain
@@ -29,23 +28,20 @@ class UnreadableError(ValueError):
         self.mistake = mistake
 
 
-@dataclass(frozen=True, slots=True)
-class ScalarNode:
+class ScalarNode(Struct, frozen=True):
     text: str
     plain: bool  # stood without quotes
     mark: Mark
     size: int = 1
 
 
-@dataclass(slots=True)
-class SequenceNode:
+class SequenceNode(Struct):
     mark: Mark
     items: list["Node"] = field(default_factory=list)
     size: int = 1
 
 
-@dataclass(slots=True)
-class MappingNode:
+class MappingNode(Struct):
     mark: Mark
     entries: dict[str, "Entry"] = field(default_factory=dict)
     size: int = 1
@@ -54,14 +50,12 @@ class MappingNode:
 Node = ScalarNode | SequenceNode | MappingNode
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     key_mark: Mark
     node: Node
 
 
-@dataclass(slots=True)
-class Tree:
+class Tree(Struct):
     """root is None for an empty file; mistakes are those that leave a tree behind, like a duplicate key."""
 
     root: Node | None

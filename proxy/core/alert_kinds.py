@@ -1,7 +1,8 @@
 """What an alert rule can watch: one row for each kind. The settings, the page of rules and the evaluation follow it."""
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from proxy.core.stop_effect import EFFECTS, EffectName
 
@@ -10,8 +11,7 @@ AlertUnit = Literal["percent", "seconds", "bytes", "count", "usd", "state"]
 HOUR_S: Final = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class AlertKind:
+class AlertKind(Struct, frozen=True):
     """One measure. name is the word of a rule's `watch`; measure says what its value is, subject what it is taken of.
 
     at: the usual thresholds, lowest first; of a state there is one, which holds or does not. is_below: it fires at or

@@ -1,6 +1,8 @@
 """Text that must not be printed."""
 
-from typing import final
+from typing import Any, ClassVar, final
+
+from msgspec import Struct
 
 
 @final
@@ -41,3 +43,16 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._text)
+
+
+class SecretHolder(Struct, frozen=True):
+    """A record some of whose fields are never printed: NOT_SHOWN names them."""
+
+    NOT_SHOWN: ClassVar[frozenset[str]]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what rich prints, in tracebacks too."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self.NOT_SHOWN]

@@ -8,8 +8,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from proxy.core.clock import Clock
 from proxy.jobs.late_truths import LateTruths
@@ -38,8 +39,7 @@ _SLICE = 200
 REASON = "the provider told the cost later"
 
 
-@dataclass(frozen=True, slots=True)
-class LookupCounts:
+class LookupCounts(Struct, frozen=True):
     """What became of the attempts that were asked for: told their cost, asked for again later, or given up."""
 
     told: int = 0

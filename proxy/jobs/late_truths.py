@@ -6,9 +6,10 @@ Fails closed: nothing in memory moves before its row is on disk, and then all of
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from proxy.core.clock import Clock
 from proxy.core.money import pusd_to_usd

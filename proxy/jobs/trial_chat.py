@@ -2,12 +2,13 @@
 
 import fnmatch
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.money import pusd_to_usd
 from proxy.jobs.late_truths import LateTruths
@@ -31,8 +32,7 @@ _ANSWER_TOKENS: Final = 16  # the fewest that every model takes
 _MAYBE_BILLED: Final = frozenset({408, 504, 524})  # a proxy gave up on a server that may still be at work
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
+class _Trial(Struct, frozen=True):
     model: str
     price: Price
     body: dict[str, Any]

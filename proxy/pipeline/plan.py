@@ -9,9 +9,10 @@ names alone: then all else of its reservation is that of the first one too.
 """
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.core.done import NOTHING_LEFT
 from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
@@ -31,7 +32,7 @@ from proxy.policy.quota import Amounts, LimitExceeded
 from proxy.storage.rows import OpenRow
 from proxy.wire.endpoint import Endpoint
 
-_fields = attrgetter(*Route.__slots__)
+_fields = attrgetter(*Route.__struct_fields__)
 _new_tuple = tuple.__new__  # read from its class it would take longer than the call
 _IN_ROW = frozenset(("metadata", "session_id", "user"))  # fields of a body that go into the row
 _FIELDS = OpenRow._fields
@@ -39,8 +40,7 @@ _WHO = slice(_FIELDS.index("user"), _FIELDS.index("reserved_pusd"))
 _THERE = slice(_FIELDS.index("target_provider"), None)
 
 
-@dataclass(slots=True, eq=False)
-class PlainAdmission:
+class PlainAdmission(Struct, eq=False):
     """What reservations of plain chats under one plan have in common.
 
     who, there: columns of OpenRow before and behind those that differ. terms: made of price, which is looked up each
@@ -53,8 +53,7 @@ class PlainAdmission:
     terms: PlainTerms | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Plan:
+class Plan(Struct, eq=False):
     """Where requests with one head go that ask for model, and under what: when any of that is another, it is over.
 
     generation: of the states of providers, of which place has its own. admission None: what is set aside is worked out

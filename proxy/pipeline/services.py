@@ -1,8 +1,9 @@
 """The parts that the steps work with; app.py makes them, run.py hands them on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from proxy.core.clock import Clock
 from proxy.pipeline.access_log import AccessLog
@@ -34,8 +35,7 @@ class LookUpLater(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Services:
+class Services(Struct):
     ledger: Ledger
     reports: Reports
     clock: Clock

@@ -1,9 +1,11 @@
 """One whole configuration, as requests use it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from proxy.config.load import LoadedConfig
 from proxy.config.overlay import Overlay
@@ -19,8 +21,7 @@ from proxy.policy.quota import Quota
 from proxy.providers.provider import ProviderRow
 
 
-@dataclass(frozen=True, slots=True)
-class RouteRules:
+class RouteRules(Struct, frozen=True):
     """Settings for every route; retry_after_max_s: the longest wait that a provider may ask for.
 
     carries_refused: content that one provider refused goes to the next target.
@@ -40,8 +41,10 @@ def routing_of(settings: Settings) -> RouteRules:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+_NO_ROUTES: Final = RouteTable({}, TargetsByName({}, {}, has_auto=False), {})
+
+
+class Snapshot(Struct, frozen=True):
     """One whole configuration, built before it is swapped in; a request keeps the one it began with."""
 
     settings: Settings
@@ -58,19 +61,19 @@ class Snapshot:
     operators: Mapping[str, OperatorRow] = field(default_factory=dict)  # by the hash of their token
     overlay: Overlay | None = None  # what settings were made of; None: of the file alone
     # read for each request, where a field of a pydantic model would cost as much as a call
-    routes: RouteTable = field(init=False)
-    body_max_bytes: int = field(init=False)
-    may_lower: bool = field(init=False)  # max_tokens, to what a limit still pays for
-    settlement_timeout_s: float = field(init=False)
+    routes: RouteTable = _NO_ROUTES
+    body_max_bytes: int = 0
+    may_lower: bool = False  # max_tokens, to what a limit still pays for
+    settlement_timeout_s: float = 0.0
 
     def __post_init__(self) -> None:
         settings = self.settings
         rules = {name: row.rules for name, row in self.providers.items() if row.rules is not None}
         targets = TargetsByName(settings.providers, rules, has_auto=bool(settings.auto.models))
-        object.__setattr__(self, "routes", RouteTable(self.presets, targets, self.use_cases))
-        object.__setattr__(self, "body_max_bytes", settings.server.body_max_bytes)
-        object.__setattr__(self, "may_lower", settings.quotas.on_over_budget == "clamp")
-        object.__setattr__(self, "settlement_timeout_s", settings.ledger.settlement_timeout_s)
+        force_setattr(self, "routes", RouteTable(self.presets, targets, self.use_cases))
+        force_setattr(self, "body_max_bytes", settings.server.body_max_bytes)
+        force_setattr(self, "may_lower", settings.quotas.on_over_budget == "clamp")
+        force_setattr(self, "settlement_timeout_s", settings.ledger.settlement_timeout_s)
 
     def provider_of(self, target: Target) -> ProviderRow:
         return self.providers[target.provider] if target.static is None else self.statics[target.static]

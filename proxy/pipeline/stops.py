@@ -12,9 +12,10 @@ import logging
 import math
 import secrets
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from proxy.config.group_tree import ancestors
 from proxy.core.clock import Clock

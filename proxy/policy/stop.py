@@ -2,8 +2,9 @@
 
 import fnmatch
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from msgspec import Struct
 
 from proxy.core.stop_effect import STOP, EffectName, StopEffect
 
@@ -12,8 +13,7 @@ KINDS: tuple[StopKind, ...] = get_args(StopKind)
 _SUFFIXES = ":@"  # what follows in the name of a model is a variant of it, or who serves it
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """One stop. subject: a name, of a model a pattern as in ``models:``, "" for everything. until_ms None: no end.
 
     cut: what ran when it came was cut off; otherwise it went on to its end. actor and source: as in the audit trail.
@@ -56,8 +56,7 @@ class Stop:
         return f"Requests {'of' if self.kind in ('user', 'group', 'token') else 'for'} {self.what}"
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Struct, frozen=True):
     """Whose request it is: the user, the owner of the token where it named somebody else, and their groups."""
 
     users: Collection[str]

@@ -2,9 +2,10 @@
 
 import fnmatch
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from proxy.config.key_overlay import MAIN
 from proxy.config.provider import PriceSettings, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd

@@ -1,11 +1,11 @@
 """The time-outs of one exchange with a provider."""
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
+class Deadlines(Struct, frozen=True):
     """How long each part of an exchange may take, in seconds.
 
     Keep-alive bytes count as activity for idle_s, but extend neither first_token_s nor total_s; these two and header_s

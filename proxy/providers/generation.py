@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from json import JSONDecodeError, loads
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.providers.deadlines import Deadlines
@@ -18,8 +19,7 @@ _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # it comes from outside and goes in
 is_generation_id: Callable[[str], object] = _ID.fullmatch  # true for what may be an id
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationRecord:
+class GenerationRecord(Struct, frozen=True):
     """What the provider says an answer cost. cost_pusd includes the upstream's bill for an own key.
 
     That bill is upstream_cost_pusd, None without an own key: of others the record says nothing. endpoint_id and

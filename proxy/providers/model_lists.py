@@ -9,12 +9,13 @@ import fnmatch
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.core.clock import Clock
 from proxy.policy.model_list import ParsedModelList, flaws_text, read_model_list
@@ -35,8 +36,7 @@ _PRICED_MAX = 1000  # names match an operator's glob as callers please, and must
 _NO_PRICES = PriceList({})
 
 
-@dataclass(slots=True)
-class ModelListing:
+class ModelListing(Struct):
     """One provider's list as last accepted. models: id -> its JSON object in OpenAI's list shape."""
 
     prices: PriceList = _NO_PRICES

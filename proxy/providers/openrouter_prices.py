@@ -1,8 +1,9 @@
 """OpenRouter's list of models as prices."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.policy.model_features import read_features

@@ -2,7 +2,8 @@
 
 import fnmatch
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
@@ -16,8 +17,7 @@ from proxy.providers.transport.base import Transport
 from proxy.providers.transport.network import DIRECT, Network
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ProviderRow:
+class ProviderRow(Struct, frozen=True, eq=False):
     """One configured provider with its keys and its connections; equal to itself alone."""
 
     name: str

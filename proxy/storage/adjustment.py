@@ -5,8 +5,9 @@ it now, so that the same truth told twice changes nothing the second time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from proxy.storage.rows import INTEGER_MAX
 from proxy.storage.spending_source import SpendingSource
@@ -23,16 +24,14 @@ taken from it, or it holds a price of the operator's own, which the provider's b
 """
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustedKey:
+class AdjustedKey(Struct, frozen=True):
     """The provider key that was charged, by the name of its row in the configuration and its own."""
 
     provider: str
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemovedRequest:
+class RemovedRequest(Struct, frozen=True):
     """What the caller knows of a request whose row retention has removed.
 
     at_ms is when it began, or the start of its hour where only that is known; day its date in the configured zone. It
@@ -46,8 +45,7 @@ class RemovedRequest:
     charged: AdjustedKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
+class Correction(Struct, frozen=True):
     """What a request cost after all, over all of its attempts, in pico-USD.
 
     reason and source are words for people: why it differs, and who says so. attempt: the number of the attempt whose
@@ -70,8 +68,7 @@ class Correction:
             raise ValueError(f"a cost is 0 to {INTEGER_MAX} pico-USD, not {self.actual_pusd}")
 
 
-@dataclass(frozen=True, slots=True)
-class UnattachedCost:
+class UnattachedCost(Struct, frozen=True):
     """What a provider charged and no request accounts for: a row that was lost.
 
     It is booked under no user, at_ms and day as in RemovedRequest. reference makes it unique: the same one with another
@@ -96,8 +93,7 @@ class UnattachedCost:
             raise ValueError(f"a reference has 1 to {TEXT_MAX} characters")
 
 
-@dataclass(frozen=True, slots=True)
-class Booked:
+class Booked(Struct, frozen=True):
     """What became of one correction.
 
     booked_pusd is what was booked before it, amount_pusd what was added (below 0: taken away). adjustment_id, spending
@@ -129,8 +125,7 @@ Tell = Callable[[tuple[Booked, ...]], None]
 """Hears what was booked right after the commit, before anybody who waits for it, and also when nobody does any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustmentFilter:
+class AdjustmentFilter(Struct, frozen=True):
     """Which adjustments are wanted; None: whatever it is. They were booked from since_ms on and before until_ms."""
 
     request_id: int | None = None
@@ -145,8 +140,7 @@ class AdjustmentFilter:
     until_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustmentRow:
+class AdjustmentRow(Struct, frozen=True):
     """One row of adjustments. at_ms: when the request began; ts_ms: when its cost became known.
 
     request_id None: it belongs to no request. attempt, charged_provider and charged_key: whose figure it was.

@@ -6,16 +6,15 @@ moved no longer fits. Secrets never stand in an entry, only their SHA-256, and o
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import orjson
+from msgspec import Struct
 
 NO_HASH = bytes(32)  # stands before the first entry
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(Struct, frozen=True):
     """Who changes something, as they were authenticated.
 
     source: "socket", "tcp 10.0.0.7", "command line", "request" (of a client), "file", "proxy" (by itself).

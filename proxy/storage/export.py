@@ -6,10 +6,10 @@ and no float.
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.counts import Counts
 from proxy.core.money import pusd_to_usd
@@ -66,8 +66,7 @@ COLUMNS = tuple(KINDS)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the start of a formula
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Which rows and columns. since_ms counts itself, until_ms does not; models are globs of either model's name."""
 
     columns: tuple[str, ...] = COLUMNS
@@ -77,8 +76,7 @@ class Selection:
     models: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """Some rows in the order of their ids; done is how far through the range they reach, from 0 to 1."""
 
     rows: list[Row]

@@ -4,11 +4,12 @@ All tables are made of the same sums, so that each adds up to the same total, to
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.forecast import forecast, weigh_window
@@ -22,8 +23,7 @@ from proxy.storage.spent_days import SpentDays, spent_by_day
 USE_CASE: Final = "use_case"
 
 
-@dataclass(frozen=True, slots=True)
-class MonthQuestion:
+class MonthQuestion(Struct, frozen=True):
     """Which month is wanted, [start_ms, end_ms) of a zone, and how it is looked at.
 
     project: the word of usage that says what a project is, use_case or tag:NAME. growth: of a month, as a factor.
@@ -53,8 +53,7 @@ class MonthQuestion:
         return first.isoformat(), last.isoformat()
 
 
-@dataclass(frozen=True, slots=True)
-class SpendingOutlook:
+class SpendingOutlook(Struct, frozen=True):
     """What a month comes to, and the months after it.
 
     forecast_pusd: of the whole month; None: it is over, or too young to tell. rate_pusd: what the last rate_days whole
@@ -73,8 +72,7 @@ class SpendingOutlook:
         return None if not self.rate_days else self.rate_pusd // self.rate_days
 
 
-@dataclass(frozen=True, slots=True)
-class BillSummary:
+class BillSummary(Struct, frozen=True):
     """The days of UTC of a month that were compared with what providers charged, and how they differ.
 
     broken: days that could not be compared whole. classes: the differences, by their names; adjusted_pusd of each was
@@ -107,8 +105,7 @@ class BillSummary:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class MonthReport:
+class MonthReport(Struct, frozen=True):
     """One month. Rows have the key of their table: people (user, group), models (provider, model), the others one word.
 
     late: costs that became known late; they are in all sums. rest: requests that are in no sum yet, or in doubt.

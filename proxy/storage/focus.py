@@ -6,11 +6,11 @@ Late truths are rows of their own, corrections billed in the month in which they
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.money import pusd_to_usd
 from proxy.storage.export import Chunk, csv_lines, safe_cell
@@ -44,8 +44,7 @@ class ChargeOwner(NamedTuple):
     use_case: str
 
 
-@dataclass(frozen=True, slots=True)
-class FocusCharge:
+class FocusCharge(Struct, frozen=True):
     """A sum of requests of one time, or of corrections of them; a text is "" where there is none.
 
     start_ms, end_ms: when the requests began. billed_ms: an instant of the month it is billed in. requests: how many;

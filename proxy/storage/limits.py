@@ -7,8 +7,9 @@ dictionaries: scope, name, and settings, limits as in the configuration.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from proxy.config.diagnostic import SettingError
 from proxy.config.limit import Limit, as_setting, parse_limit, written
@@ -42,8 +43,7 @@ class LimitScope(NamedTuple):
         return _WHOSE.get(self.what) or f"{self.what.replace('_', ' ')} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class LimitPlace:
+class LimitPlace(Struct, frozen=True):
     """One limit on one scope: there is never a second of the same kind, window and mode."""
 
     scope: LimitScope

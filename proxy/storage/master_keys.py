@@ -10,8 +10,9 @@ import secrets
 import stat
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from proxy.core.secret import Secret
 from proxy.policy.sealing.master_key import KEY_BYTES, MasterKey, MasterKeyError
@@ -26,8 +27,7 @@ _OPEN_TO_OTHERS = 0o077
 _MOUNTS = (Path("/run/secrets"), Path("/var/run/secrets"))  # of containers, whose modes are theirs: nobody else is in
 
 
-@dataclass(frozen=True, slots=True)
-class MasterKeySources:
+class MasterKeySources(Struct, frozen=True):
     """Where a master key may stand: a file of ours, a text of the environment, a file that systemd has put there."""
 
     file: Path

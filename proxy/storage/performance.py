@@ -9,8 +9,9 @@ place and a number (LEB128).
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
 
 from proxy.core.histogram import BUCKETS, SMALL, bucket_of, percentile
 
@@ -149,8 +150,7 @@ class Histograms(NamedTuple):
         return cls(found[:FIRST_TOKEN], found[FIRST_TOKEN:SPEED], found[SPEED:])
 
 
-@dataclass(frozen=True, slots=True)
-class PerformanceFilter:
+class PerformanceFilter(Struct, frozen=True):
     """Which requests, by the UTC hours in which they began; None: all.
 
     since_ms is in the first hour, until_ms ends the last one. model: a pattern (* and ?) of a model or provider/model.

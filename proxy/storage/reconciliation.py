@@ -4,9 +4,10 @@ Days are UTC's, as YYYY-MM-DD; amounts are pico-USD.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from proxy.policy.reconciliation.day_comparison import BilledCall, BookedApart, BookedRequest, DriftEntry
 from proxy.policy.reconciliation.key_comparison import KeyDay
@@ -70,8 +71,7 @@ def day_of(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
 
 
-@dataclass(frozen=True, slots=True)
-class ComparedDay:
+class ComparedDay(Struct, frozen=True):
     """What a comparison of one day came to.
 
     calls: how many the bill lists of the proxy's keys. is_final: the day is over, all that the provider tells of it was
@@ -91,8 +91,7 @@ class ComparedDay:
     classes: tuple[ClassSum, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DayResult:
+class DayResult(Struct, frozen=True):
     """All that is written of a comparison, in one transaction.
 
     pairs: calls that turned out to be requests, by generation id. activity: what the provider told of the day, by hash
@@ -114,8 +113,7 @@ class StoredEntry(NamedTuple):
     entry: DriftEntry
 
 
-@dataclass(frozen=True, slots=True)
-class DayQuestion:
+class DayQuestion(Struct, frozen=True):
     """Which day of the ledger is wanted. calls: what the bill lists of the day and of the hours after it.
 
     keys: the hash of each of the provider's keys, by its name; own_key: what the ledger calls a key of a user's own.
@@ -138,8 +136,7 @@ class KeyQuestion(NamedTuple):
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerDay:
+class LedgerDay(Struct, frozen=True):
     """What the ledger has of a day and a provider, beside the calls of the bill; see DayBooks for the fields.
 
     has_rows: the requests are there one by one; else retention has removed some, and there are sums alone. elsewhere:

@@ -1,7 +1,8 @@
 """Requests that were answered with an error and have no row of their own, as the ledger keeps them."""
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from proxy.policy.time_segments import TIME_WORDS
 
@@ -44,8 +45,7 @@ REFUSAL_WORDS: Final = (
 """What refusals are counted by."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefusalSelection:
+class RefusalSelection(Struct, frozen=True):
     """Which refusals are counted, and by which of REFUSAL_WORDS: those of requests in [since_ms, until_ms)."""
 
     by: tuple[str, ...] = ()

@@ -1,15 +1,15 @@
 """Decide which old rows may be removed: none that a limit in force, or its window, may still be counted from."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from proxy.policy.quota import Quota, fine_rows
 from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
 
 
-@dataclass(frozen=True, slots=True)
-class RemovalPlan:
+class RemovalPlan(Struct, frozen=True):
     """Which rows may go: those that began before before_ms, but for some hours, users and groups.
 
     held_by names the limits that keep rows for as long as they exist, because their window never ends.

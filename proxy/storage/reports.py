@@ -5,10 +5,11 @@ begins is in it. Raises LedgerError where the ledger cannot be read.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
 
 from proxy.config.overlay import StoredSettings
 from proxy.core.counts import Counts
@@ -45,8 +46,7 @@ class BackupError(SetupError):
     """The copy cannot be made where it was wanted; nothing was changed there."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackupResult:
+class BackupResult(Struct, frozen=True):
     """What a copy holds: rows, and the sum of their cost with adjustments."""
 
     path: str
@@ -55,8 +55,7 @@ class BackupResult:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ModelUsage:
+class ModelUsage(Struct, frozen=True):
     """What a user's requests to one model came to; tokens by the names of TOKEN_CLASSES."""
 
     model: str
@@ -127,8 +126,7 @@ class PastAttempt(NamedTuple):
     ttft_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaTotals:
+class QuotaTotals(Struct, frozen=True):
     """All that was settled, each amount once: as an hour of the roll-up, or as a row."""
 
     hours: list[SettledRow]
@@ -151,8 +149,7 @@ class LimitPart(NamedTuple):
 EVERYTHING = LimitPart()
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaStart:
+class QuotaStart(Struct, frozen=True):
     """What the totals of quotas are rebuilt from: of everything, of parts of it, and what holds a reservation."""
 
     totals: QuotaTotals
@@ -160,8 +157,7 @@ class QuotaStart:
     unfinished: list[UnfinishedRequest]
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryRows:
+class DirectoryRows(Struct, frozen=True):
     """All that people and operators are known by, and keys of providers, with all secrets: for the proxy only."""
 
     users: list[dict[str, Any]]
@@ -194,8 +190,7 @@ class DirectoryRows:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerCheck:
+class LedgerCheck(Struct, frozen=True):
     """What a look over the whole ledger found; problem None: nothing is damaged."""
 
     problem: str | None

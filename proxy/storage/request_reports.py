@@ -1,9 +1,10 @@
 """What is asked about single requests: those of the ledger and those that were refused, newest first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from proxy.storage.refusals import RefusalSelection, RefusalSum
 
@@ -11,8 +12,7 @@ REFUSED: Final = "refused"
 """The state of a request that has no row but a refusal."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFilter:
+class RequestFilter(Struct, frozen=True):
     """Which requests; None: all of them. Times are epoch ms of a request's begin, [since_ms, until_ms).
 
     model: a pattern (* and ?) of the model that was asked for or that answered. provider: that answered or was asked
@@ -87,8 +87,7 @@ class RequestEntry(NamedTuple):
     more: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFilter:
+class AttemptFilter(Struct, frozen=True):
     """Which attempts; None: all of them. model: a pattern of the model that was asked for; outcome: a word."""
 
     request_id: int | None = None

@@ -4,9 +4,11 @@ A session is opened by its cookie, of which only the SHA-256 is stored, and ends
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, ClassVar, Final, Literal, Protocol, get_args
 
+from msgspec import Struct
+
+from proxy.core.secret import SecretHolder
 from proxy.storage.audit import Actor
 from proxy.storage.users import MissingError, UserError
 
@@ -14,28 +16,28 @@ SessionKind = Literal["operator", "admin_token", "code", "user"]
 KINDS: Final = get_args(SessionKind)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+class SessionRow(SecretHolder, frozen=True):
     """A login. kind: by an operator's token, by admin_token, by a code of the command line, or by a user's token.
 
     digest: SHA-256 of the cookie, in hex. bound: SHA-256 of the token, in hex; of admin_token a keyed one with the
     cookie as its key, as somebody may have chosen it themselves; of a code "". token: a user's token by its id.
     """
 
+    NOT_SHOWN: ClassVar = frozenset({"digest", "bound"})
+
     id: str
-    digest: str = field(repr=False)
+    digest: str
     kind: SessionKind
     name: str
     token: str
-    bound: str = field(repr=False)
+    bound: str
     address: str
     browser: str
     created_ms: int
     seen_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSessions:
+class StoredSessions(Struct, frozen=True):
     """All sessions, and the name of the cookie; None: nobody has ever logged in."""
 
     cookie: str | None
@@ -64,7 +66,7 @@ class SessionStore(Protocol):
 
 def read_session(given: Mapping[str, Any]) -> SessionRow:
     """Return the session that the fields of a change describe; raises UserError."""
-    texts = [each.name for each in fields(SessionRow) if not each.name.endswith("_ms")]
+    texts = [name for name in SessionRow.__struct_fields__ if not name.endswith("_ms")]
     if any(not isinstance(given.get(name), str) for name in texts) or given["kind"] not in KINDS:
         raise UserError(f"session: the texts {', '.join(texts)} are needed.")
     if type(given.get("created_ms")) is not int:

@@ -1,9 +1,11 @@
 """What was spent, summed by words: which words there are, and the sums with their amounts in the local currency."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.money import pusd_to_usd
@@ -54,8 +56,7 @@ def sum_local(amounts: Iterable[Decimal | None]) -> Decimal | None:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class UsageSelection:
+class UsageSelection(Struct, frozen=True):
     """Which requests are summed, and by what: those that began in [since_ms, until_ms), by words of USAGE_WORDS.
 
     rates: what the currency that cost_local is in costs over time, as Reports.rates() returns it. kept: a word of by
@@ -77,8 +78,7 @@ class UsageSelection:
         return any(map(is_of_rows, self.by))
 
 
-@dataclass(frozen=True, slots=True)
-class SpendingRow:
+class SpendingRow(Struct, frozen=True):
     """Sums of settled and released requests. key holds a text for each word of `by`, "" for none.
 
     cached_tokens, reasoning_tokens and those of counts are parts of the input and of the output.
@@ -210,8 +210,7 @@ def _text(share: Decimal | None) -> str | None:
     return None if share is None else plain_text(share)
 
 
-@dataclass(frozen=True, slots=True)
-class UnsettledSum:
+class UnsettledSum(Struct, frozen=True):
     """Requests of a range whose cost is not final, or not exact (flagged: it is in the sums, with a flag)."""
 
     open: int

@@ -1,9 +1,10 @@
 """What was spent on each day of the last weeks: what forecasts go by."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from proxy.policy.forecast import WEEKS, Weekdays
 from proxy.policy.quota.window import first_instant_ms
@@ -13,8 +14,7 @@ from proxy.storage.spending import UsageSelection
 RATE_DAYS = 28  # whole days that a run-rate is the mean of
 
 
-@dataclass(frozen=True, slots=True)
-class SpentDays:
+class SpentDays(Struct, frozen=True):
     """Pico-USD by day, up to the day before today."""
 
     today: date

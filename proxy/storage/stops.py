@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from proxy.config.on_spent import A_MINUTE_MAX
 from proxy.core.stop_effect import EFFECTS, StopEffect

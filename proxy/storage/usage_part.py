@@ -1,9 +1,10 @@
 """What was spent on a part of the requests: those with a given model, group, use case or any other word of usage."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from proxy.policy.time_segments import TIME_WORDS
 from proxy.storage.reports import Reports

@@ -1,8 +1,9 @@
 """What was spent over time on the few that cost the most, and on all others together: what a chart draws."""
 
-from dataclasses import replace
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from proxy.policy.time_segments import TIME_WORDS
 from proxy.storage.reports import Reports

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from proxy.config.load import LoadedConfig
 from proxy.jobs.alerts.limit_readings import LimitReadings
@@ -36,8 +37,7 @@ class UserChange(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Deps:
+class Deps(Struct):
     services: Services
     change: UserChange
     reload: Callable[[Actor], Awaitable[str | None]]  # returns the problem, or None if the file is in force now

@@ -4,8 +4,10 @@ No other part asks which endpoint it serves; all read these fields.
 """
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
+
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 
 from proxy.core.endpoint_kind import MAXIMUM
 from proxy.core.endpoint_kind import Endpoint as Kind
@@ -78,8 +80,7 @@ class ErrorEvent(Protocol):
     def __call__(self, code: str, message: str, type_: str, request_id: str, answer_id: str | None) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One way to ask.
 
     name        the word of the ledger, and with a slash ahead the path behind /v1 and a provider's base URL
@@ -108,10 +109,10 @@ class Endpoint:
     system: Literal["messages", "instructions", "system"] | None = None
     format: Callable[[Any], dict[str, Any]] | None = None
     is_free: bool = False
-    path: str = field(init=False)
+    path: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", f"/{self.name}")
+        force_setattr(self, "path", f"/{self.name}")
 
     def error_body(self, error: ApiError, request_id: str | None) -> bytes:
         """Write an error that is not an event of a stream."""

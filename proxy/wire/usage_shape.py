@@ -1,7 +1,9 @@
 """Where each endpoint's answers have their usage, and under which names."""
 
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 
 MAX_TOKENS: Final = 2**53
 """Beyond, a double skips integers: whoever wrote such a count did not count."""
@@ -9,8 +11,7 @@ MAX_TOKENS: Final = 2**53
 _OPENROUTER: Final = ("cost", "is_byok", "cost_details")
 
 
-@dataclass(frozen=True, slots=True)
-class UsageShape:
+class UsageShape(Struct, frozen=True):
     """Where an endpoint's answers carry what: a path of keys to the usage, and the keys of its counts.
 
     The details are objects in the usage that hold the cached and the reasoning tokens; None: these stand in the usage
@@ -27,16 +28,16 @@ class UsageShape:
     output_details: str | None = None
     is_beside: bool = False
     generates: bool = True
-    first: str = field(init=False, repr=False)
-    second: str | None = field(init=False, repr=False)
-    plain_keys: frozenset[str] = field(init=False, repr=False)  # of a usage that needs no closer look
+    first: str = ""
+    second: str | None = None
+    plain_keys: frozenset[str] = frozenset()  # of a usage that needs no closer look
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "first", self.usage[0])
-        object.__setattr__(self, "second", self.usage[1] if len(self.usage) > 1 else None)
+        force_setattr(self, "first", self.usage[0])
+        force_setattr(self, "second", self.usage[1] if len(self.usage) > 1 else None)
         names = (self.input_tokens, self.output_tokens, self.input_details, self.output_details, "total_tokens")
         plain = (name for name in (*names, *_OPENROUTER) if name is not None)
-        object.__setattr__(self, "plain_keys", frozenset(plain))
+        force_setattr(self, "plain_keys", frozenset(plain))
 
 
 CHAT: Final = UsageShape(

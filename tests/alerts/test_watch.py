@@ -1,12 +1,12 @@
 """Each kind of rule against a running proxy: when it fires, and when it is over."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from proxy.core.alert_kinds import ALERT_KINDS_BY_NAME
 from proxy.policy.pricing import PriceList

@@ -1,8 +1,9 @@
 """Late costs of a store in memory, by the protocol alone: what sqlite/adjustments.py does in SQL."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from proxy.storage.adjustment import AdjustedKey, AdjustmentFilter, AdjustmentRow, Booked, Correction, UnattachedCost
 from proxy.storage.rows import OpenRow, RequestEnd, UnfinishedAttempt

@@ -186,7 +186,7 @@ def ledger_sums(requests: Iterable[BookedRow], provider: str, day_ms: int) -> li
 
 
 def _with_classes(day: ComparedDay, classes: Iterable[ClassSum]) -> ComparedDay:
-    fields: dict[str, Any] = {name: getattr(day, name) for name in ComparedDay.__slots__}
+    fields: dict[str, Any] = {name: getattr(day, name) for name in ComparedDay.__struct_fields__}
     return ComparedDay(**{**fields, "classes": tuple(classes)})
 
 

@@ -1,7 +1,8 @@
 """Sessions in a dictionary."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from proxy.storage.audit import Actor
 from proxy.storage.sessions import SessionRow, StoredSessions, no_session

@@ -5,12 +5,12 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from proxy.core.money import PUSD_PER_USD
 from proxy.policy.reconciliation.day_comparison import DriftEntry

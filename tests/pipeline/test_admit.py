@@ -1,11 +1,11 @@
 """What is set aside for a request, and how long its answer may be: by price, budget, token limits, the user's own."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.config.schema import Settings
 from proxy.core.errors import CallerError

@@ -7,7 +7,6 @@ which have none. Answers, rows and what the provider received must be the same.
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from proxy.pipeline import plan, run
 from proxy.pipeline.stops import NewStop

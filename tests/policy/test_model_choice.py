@@ -1,11 +1,11 @@
 """Which models can do a job, and in which order: by tables, and by what holds for any candidates."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.policy.model_choice import (
     NEEDS,

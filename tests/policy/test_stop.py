@@ -1,8 +1,7 @@
 """Stops: which of them concern a request, and which a model at a provider."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.policy.stop import Asker, Stop, StopKind, stop_of_asker, stop_of_preset, stop_of_target
 

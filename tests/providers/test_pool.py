@@ -5,13 +5,13 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import replace
 from typing import Any
 
 import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.providers.build import make_transport
 from proxy.providers.transport.aiohttp_transport import AiohttpTransport

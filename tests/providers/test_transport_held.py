@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.providers.transport.base import Transport, TransportError, UpstreamResponse
 from tests.providers.conftest import Make

@@ -1,10 +1,10 @@
 """Providers behind a proxy: what the proxy sees, what the provider gets, and whose failure is told."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.providers.transport.base import TransportError
 from proxy.providers.transport.network import Network, ProxyServer

@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 import ssl
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.providers.transport.base import TransportError
 from tests.providers.authority import Authority

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from proxy.storage.adjustment import Booked, Correction, UnattachedCost
 from proxy.storage.rows import id_number

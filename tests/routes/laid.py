@@ -1,7 +1,8 @@
 """Lay other rows over those of a running proxy's configuration, as a reload would."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.pipeline.values.preset import PresetRow
 from tests.support.stand import Stand

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from proxy.policy.alerts.alert_state import AlertState
 from proxy.policy.pricing import PriceList, PriceListEntry

@@ -3,10 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from proxy.pipeline.identity.directory import Directory
 from proxy.web.server.fast_path import FastPathServer

@@ -1,9 +1,9 @@
 """GET /v1/models: what may be asked for, from memory, whatever the providers are doing."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.pipeline.services import Services
 from proxy.pipeline.values.allowance import Allowance

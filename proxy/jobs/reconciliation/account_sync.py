@@ -7,9 +7,10 @@ off anywhere and done again, it comes to the same.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct, field
 
 from proxy.jobs.reconciliation.bill_corrections import BillCorrections
 from proxy.jobs.reconciliation.billed_calls import BilledCalls
@@ -55,8 +56,7 @@ class _ProviderKeys(NamedTuple):
         }
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """What asks one account at a provider."""
 
     row: ProviderRow

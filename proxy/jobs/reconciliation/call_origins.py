@@ -5,9 +5,10 @@ A call that no row names may be another program's, and of a call whose cost nobo
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from proxy.policy.reconciliation.day_comparison import BilledCall, Origin
 from proxy.providers.account.source import AccountError, AccountSource
@@ -20,8 +21,7 @@ _STRETCH: Final = 500  # calls that are gone through at once: a tenth of a milli
 _PROXY: Final = "tollkeeper"  # how the proxy names itself to providers
 
 
-@dataclass(slots=True)
-class CallOrigins:
+class CallOrigins(Struct):
     """Asks for records, and remembers what they said: they do not change."""
 
     known: dict[str, BilledCall] = field(default_factory=dict)

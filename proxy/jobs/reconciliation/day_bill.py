@@ -6,10 +6,11 @@ Whoever asks too often, or while the provider is down, waits as long as the answ
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
+
+from msgspec import Struct, field
 
 from proxy.core.clock import Clock
 from proxy.core.money import pusd_to_usd
@@ -30,8 +31,7 @@ _REST_S: Final = 300.0
 _DAY_MAX_PUSD: Final = 10**18  # a million dollars: sums of many such days would not fit into the ledger's columns
 
 
-@dataclass(frozen=True, slots=True)
-class DayBill:
+class DayBill(Struct, frozen=True):
     """What the provider tells of a day. sums: of the calls of our keys, on the day and in the hours after it.
 
     activity: sums by hash of the key, "" for the whole account, which stands alone where keys are not told apart; None:
@@ -57,8 +57,7 @@ class _HourAnswers(NamedTuple):
     is_truncated: bool
 
 
-@dataclass(slots=True)
-class BillReader:
+class BillReader(Struct):
     """Asks one account. hours: answers of today's hours that are settled, so that they are asked for once.
 
     gave_up_s: when it was asked in vain until the last wait was over, by the clock's monotonic seconds.

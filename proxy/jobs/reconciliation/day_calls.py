@@ -6,9 +6,11 @@ nothing here knows the event loop, and whatever may be long is handed over a par
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.policy.reconciliation.day_comparison import (
     BilledCall,
@@ -66,8 +68,7 @@ class ComparisonSize(NamedTuple):
     pairs: int
 
 
-@dataclass(slots=True)
-class DayCalls:
+class DayCalls(Struct):
     """Keeps them by the hash of the key that made them. read_day: reads the ledger's file.
 
     pending: what was taken of a time and is not listed yet.

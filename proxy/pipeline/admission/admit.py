@@ -1,7 +1,8 @@
 """Fit a request into what its user may still spend, or refuse it. Check and hold are one step of the limiter."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.endpoint_kind import LEAST_TOKENS
 from proxy.core.errors import CallerError
@@ -39,8 +40,7 @@ _FITS_MAX = 64  # as many may be let in between check and hold, where a limiter 
 _TEMPLATE_TOKENS = 256  # as in policy/pricing/worst_case.py: what a provider adds to a prompt
 
 
-@dataclass(slots=True, eq=False)
-class AdmissionRequest:
+class AdmissionRequest(Struct, eq=False):
     """A request for admission. prices: of all targets; None: at least one is unknown.
 
     places: provider and model of whatever may be asked, where sets of models have totals.
@@ -55,8 +55,7 @@ class AdmissionRequest:
     places: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True, eq=False)
-class Admission:
+class Admission(Struct, eq=False):
     """What was reserved. max_tokens: to be written into the body; lowered: the client is told."""
 
     amount_pusd: int | None
@@ -66,8 +65,7 @@ class Admission:
     pieces: Pieces = NONE_ASKED
 
 
-@dataclass(frozen=True, slots=True)
-class AdmissionRefused:
+class AdmissionRefused(Struct, frozen=True):
     """waiting_helps: it would fit without the other open reservations."""
 
     error: CallerError

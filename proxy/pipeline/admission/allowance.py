@@ -9,8 +9,9 @@ these, where the operator lets them.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import lru_cache
+
+from msgspec.structs import replace
 
 from proxy.config.group_tree import ancestors
 from proxy.config.limit import Limit

@@ -5,8 +5,9 @@ the prompt. Where no target remains the route stays as it is, and reserve() refu
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from proxy.pipeline.admission.limit_headers import add_header
 from proxy.pipeline.admission.output_bounds import may_leave_out, takes_no_bound

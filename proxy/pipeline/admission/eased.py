@@ -5,9 +5,10 @@ outside of it come first, and only where none is left the effect itself.
 """
 
 from collections.abc import Container, Iterable
-from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.admission.bookable_targets import ExcludedTarget, announce_excluded

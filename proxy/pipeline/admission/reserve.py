@@ -1,10 +1,12 @@
 """Reserve the worst case of the most expensive target, in memory and on disk, before the first byte goes upstream."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.errors import ApiError
 from proxy.core.limit_kinds import pieces_of
@@ -83,8 +85,7 @@ async def reserve(
     return reservation
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(Struct, frozen=True):
     """What reserve() would do with a request now."""
 
     amount_pusd: int | None

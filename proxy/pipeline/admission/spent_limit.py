@@ -4,10 +4,11 @@ Only who was refused comes here, so that it costs others nothing. In this order:
 outside of it; then what the limit's on_spent says.
 """
 
-from dataclasses import replace
 from functools import partial
 from math import ceil
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from proxy.config.limit import Limit, plain_text
 from proxy.core.errors import ApiError, CallerError

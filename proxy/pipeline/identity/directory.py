@@ -2,8 +2,9 @@
 
 import hmac
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.config.overlay import stored_user
 from proxy.config.schema import Settings, User
@@ -16,8 +17,7 @@ from proxy.pipeline.values.identity import Identity
 from proxy.providers.key import Key
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRow:
+class TokenRow(Struct, frozen=True):
     """One token of the directory; hash is the SHA-256 in hex. trusted: it may name end users by plain headers."""
 
     hash: str

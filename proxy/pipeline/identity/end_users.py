@@ -5,8 +5,9 @@ token, because its signature says who wrote it. A name without proof is refused,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from proxy.config.schema import EndUsers
 from proxy.config.values import NAME
@@ -22,8 +23,7 @@ class HeaderLookup(Protocol):
     def getall(self, key: str, default: list[str]) -> list[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class NamedUser:
+class NamedUser(Struct, frozen=True):
     """An end user and what they may use. is_new: never seen before, and without a row yet."""
 
     group: str | None

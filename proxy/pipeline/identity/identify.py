@@ -4,8 +4,9 @@ Between its head and its admission a request may wait: for its body, for another
 room. What was changed meanwhile, a user disabled, a limit set, holds for it too.
 """
 
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from proxy.pipeline.admission.allowance import with_models, with_use_case
 from proxy.pipeline.admission.limit_headers import ToldHeaders, limit_headers, tell_limits

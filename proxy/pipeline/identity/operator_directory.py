@@ -1,12 +1,12 @@
 """Operators by the hash of their token."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class OperatorRow:
+
+class OperatorRow(Struct, frozen=True):
     """An operator of the configuration in force."""
 
     name: str

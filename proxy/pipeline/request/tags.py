@@ -1,10 +1,10 @@
 """What a client says about its request outside the body: use case, session, tags."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from proxy.core.errors import CallerError
 from proxy.core.text import fit_text, header_text

@@ -1,8 +1,9 @@
 """auto, the virtual model: for each request the models that can do the job, the best first, before anything is held."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.admission.bookable_targets import ExcludedTarget, announce_excluded

@@ -1,7 +1,8 @@
 """Order the targets of a route for trying them, and leave out those that cannot serve the request."""
 
 import random
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services

@@ -1,8 +1,9 @@
 """Join the preferences of a user, of those above them and of the installation; lay them under a request. Pure."""
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.config.preferences import PreferenceSettings
 from proxy.core.errors import CallerError

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from proxy.config.preset import Preset, PresetTarget
 from proxy.config.provider import Provider

@@ -1,7 +1,8 @@
 """The time-outs of an attempt: the target's or the provider's, none longer than what the route has left."""
 
-from dataclasses import replace
 from functools import lru_cache
+
+from msgspec.structs import replace
 
 from proxy.pipeline.values.route import Target
 from proxy.providers.deadlines import Deadlines

@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services

@@ -1,14 +1,13 @@
 """What one user may use."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.core.model_patterns import matches
 from proxy.pipeline.values.preferences import Preferences
 from proxy.policy.quota import Quota
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True):
     """What one user may use. quotas: the limits that hold for every request of theirs, or for one whose route is known.
 
     model_quotas: those on sets of models, which hold for a request that one of them may answer. groups_above: those

@@ -1,10 +1,10 @@
 """One upstream call of a request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.values.amendment import Amendment, SentBody
@@ -29,8 +29,7 @@ Pass = tuple[int, int]
 """What the breakers of a provider and of one of its models gave for one attempt; 0: it has none."""
 
 
-@dataclass(slots=True, eq=False)
-class Attempt:
+class Attempt(Struct, eq=False):
     """One upstream call.
 
     failure is what the table decides by, and error what the client would be told of it; both None: the answer is one

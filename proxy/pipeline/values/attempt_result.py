@@ -1,14 +1,13 @@
 """What came back from a provider for one attempt."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.wire.usage import Usage
 
 _NO_FLAGS: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True, eq=False)
-class AttemptResult:
+class AttemptResult(Struct, eq=False):
     """What came back from the provider for one attempt, filled while it comes.
 
     dispatched: a byte of the request may have reached the provider. complete: the answer ended as its kind ends.

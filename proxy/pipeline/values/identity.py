@@ -1,14 +1,14 @@
 """Who asks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from proxy.pipeline.values.allowance import Allowance
 from proxy.providers.key import Key
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Who asks, by which token, and what that user may use; own_keys are keys of the user's own, by provider.
 
     is_new: an end user whom the token named for the first time; provision() makes them before anything is booked.

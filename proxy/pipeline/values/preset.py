@@ -1,8 +1,9 @@
 """A named virtual model of the configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from proxy.pipeline.values.route import Target
 from proxy.policy.answer_check import CheckRules
@@ -10,8 +11,7 @@ from proxy.policy.prompt_template import Variable
 from proxy.policy.target_order import Select
 
 
-@dataclass(frozen=True, slots=True)
-class PresetRow:
+class PresetRow(Struct, frozen=True):
     """A named virtual model. defaults are parameters under the client's own."""
 
     name: str

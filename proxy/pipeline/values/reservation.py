@@ -1,6 +1,6 @@
 """What was set aside for one request."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.core.limit_kinds import Pieces
 from proxy.pipeline.values.identity import Identity
@@ -8,8 +8,7 @@ from proxy.pipeline.values.route import Route
 from proxy.storage.rows import OpenRow
 
 
-@dataclass(slots=True, eq=False)
-class Reservation:
+class Reservation(Struct, eq=False):
     """What was set aside for one request; amount_pusd None: some target has no known price.
 
     route is the one to walk, its body with the max_tokens that was reserved for; told_max_tokens: it was lowered.

@@ -1,8 +1,10 @@
 """Where a request may go: targets in order, and the body for each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr, replace
 
 from proxy.policy.answer_check import CheckRules
 from proxy.policy.pricing import thinking_budget
@@ -11,8 +13,7 @@ from proxy.providers.deadlines import Deadlines
 from proxy.wire.endpoint import CHAT, Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One model at one provider (the name of a row of the configuration).
 
     defaults go under the client's own parameters and over the preset's. deadlines None: the provider's. handed: models
@@ -26,14 +27,13 @@ class Target:
     weight: int | None = None
     handed: tuple[str, ...] = ()
     static: str | None = None
-    is_plain: bool = field(init=False, compare=False)  # neither defaults nor handed models: the route's body goes there
+    is_plain: bool = True  # neither defaults nor handed models: the route's body goes there
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "is_plain", not self.defaults and not self.handed)
+        force_setattr(self, "is_plain", not self.defaults and not self.handed)
 
 
-@dataclass(slots=True, eq=False)
-class Route:
+class Route(Struct, eq=False):
     """Where a request may go, in order, and the body that goes there; model and usage are filled in a target.
 
     use_case: what it is booked under. asked: the body that the client sent; None: body is that. max_tokens: the most

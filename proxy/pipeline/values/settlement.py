@@ -1,8 +1,9 @@
 """What an attempt or a request cost, and how sure that is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from proxy.wire.usage import Usage
 
@@ -47,8 +48,7 @@ PriceUsage = Callable[[Usage], PricedUsage | None]
 """Gives tokens x price, or None without a price or without both counts."""
 
 
-@dataclass(slots=True)
-class Settlement:
+class Settlement(Struct):
     """The figure for a request. cost_pusd None stands with state pending, or where nobody can tell any more."""
 
     state: State

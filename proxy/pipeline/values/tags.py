@@ -1,10 +1,9 @@
 """What a client says about its request beside the body."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Tags:
+class Tags(Struct, frozen=True):
     use_case: str | None
     session_id: str | None
     pairs: str | None  # a JSON object of strings

@@ -1,15 +1,15 @@
 """What a request body says about its cost: read once, before any price is known."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from proxy.core.endpoint_kind import LEAST_TOKENS, MAXIMUM, Endpoint
 from proxy.core.limit_kinds import NONE_ASKED, Pieces, pieces_of
 
 
-@dataclass(slots=True)
-class BodyFacts:
+class BodyFacts(Struct):
     """The facts that a bound on the cost rests on.
 
     size_bytes is the JSON body as it is sent; data_url_bytes is the part of it that is encoded media, not text.

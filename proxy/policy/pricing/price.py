@@ -1,8 +1,10 @@
 """A price list of one model as integers, and the cost of counted tokens by it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
+
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 
 from proxy.core.counts import NO_COUNTS, Counts
 
@@ -16,8 +18,7 @@ class PriceError(ValueError):
     """A price that cannot be read, or a request whose worst case no price list bounds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(Struct, frozen=True):
     """Prices that replace some of the base while a condition holds; later matching ones win, key by key.
 
     Source: OpenRouter's PricingOverride: prompt tokens strictly above min_prompt_tokens, and the UTC time in
@@ -45,8 +46,7 @@ class Override:
         return None if self.unknown_condition else True
 
 
-@dataclass(frozen=True, slots=True)
-class _Dearest:
+class _Dearest(Struct, frozen=True):
     """The highest rates of a set of prices: text input, media input, output, and flat fees.
 
     written_ausd is what a token costs at most that is written to a cache: where no price says it, what is charged then.
@@ -59,6 +59,8 @@ class _Dearest:
     image_pusd: int
     written_ausd: int
 
+
+_FREE = _Dearest(0, 0, 0, 0, 0, 0)
 
 _TEXT_INPUT = ("input_ausd", "cached_ausd", "cache_write_ausd", "cache_write_1h_ausd", "other_input_ausd")
 _MEDIA_INPUT = (*_TEXT_INPUT, "audio_ausd", "audio_cached_ausd", "image_token_ausd")
@@ -81,8 +83,7 @@ def _dearest(rates: dict[str, int | None], base: dict[str, int | None]) -> _Dear
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """What one model costs. `_ausd` = atto-USD (1e-18 USD) a token, `_pusd` = pico-USD (1e-12 USD) apiece.
 
     None means that the list has no such price: cached and cache-writing tokens then count as input,
@@ -113,19 +114,19 @@ class Price:
     source: str = "config"
     fee_pusd: int = 0  # the operator's own, for each request: a part of request_pusd, whatever the conditions
     takes_no_bound: bool = False  # it is asked without a maximum: the model's own is what it may cost
-    output_limit_tokens: int | None = field(init=False, repr=False, compare=False)  # the lesser of the two maxima
-    base_dearest: _Dearest = field(init=False, repr=False, compare=False)
-    override_dearest: tuple[tuple[int, _Dearest], ...] = field(init=False, repr=False, compare=False)
+    output_limit_tokens: int | None = None  # the lesser of the two maxima
+    base_dearest: _Dearest = _FREE
+    override_dearest: tuple[tuple[int, _Dearest], ...] = ()
 
     def __post_init__(self) -> None:
         # Computed once: every request needs a bound, a price list changes every few minutes at
         # most.
         limits = [limit for limit in (self.context_tokens, self.output_max_tokens) if limit is not None]
-        object.__setattr__(self, "output_limit_tokens", min(limits, default=None))
+        force_setattr(self, "output_limit_tokens", min(limits, default=None))
         rates = self.rates()
-        object.__setattr__(self, "base_dearest", _dearest(rates, {}))
+        force_setattr(self, "base_dearest", _dearest(rates, {}))
         reach = tuple((o.min_prompt_tokens or 0, _dearest(dict(o.rates), rates)) for o in self.overrides)
-        object.__setattr__(self, "override_dearest", reach)
+        force_setattr(self, "override_dearest", reach)
 
     def rates(self) -> dict[str, int | None]:
         """Return every field that is an amount of money, by name."""
@@ -204,8 +205,7 @@ def _or_default(rates: dict[str, int | None], name: str) -> int:
     return value or 0
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """What counted tokens cost. is_assumed: a class has no price and was charged by that of another.
 
     is_untold: the lifetime of what was written to a cache is unknown, and the higher price was used.

@@ -1,9 +1,11 @@
 """The provider's list of models as prices: read, looked up by any name, compared with the last one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.policy.model_features import NOTHING_SAID, ModelFeatures
 from proxy.policy.pricing.price import RATE_FIELDS, Price, PriceError
@@ -18,8 +20,7 @@ FEW = 5  # shares of shorter lists say nothing
 _TENFOLD = 10
 
 
-@dataclass(frozen=True, slots=True)
-class PriceListEntry:
+class PriceListEntry(Struct, frozen=True):
     """One model. price None: reason says why (dynamic price, or what could not be read)."""
 
     id: str
@@ -99,8 +100,7 @@ def find_price(model_lists: PriceList, model: str) -> PriceMatch | None:
     return None if entry is None else PriceMatch(entry, suffix)
 
 
-@dataclass(frozen=True, slots=True)
-class PriceMove:
+class PriceMove(Struct, frozen=True):
     """One price that a refresh changed, in the unit that the name of the field ends with."""
 
     model: str

@@ -1,8 +1,9 @@
 """The most that a request can cost, before it is sent; and the output length that a budget can pay."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy.policy.pricing.body_facts import BodyFacts
 from proxy.policy.pricing.price import AUSD_PER_PUSD, Price, PriceError
@@ -219,8 +220,7 @@ def unpriced_features(facts: BodyFacts, prices: Iterable[Price] = ()) -> list[st
     return names
 
 
-@dataclass(slots=True)  # not frozen: that would make it three times as dear to build
-class ClampedOutput:
+class ClampedOutput(Struct):  # not frozen: that would make it three times as dear to build
     """The request fits: send max_tokens (None: leave it out, nothing is paid by it) and reserve reserve_pusd.
 
     lowered tells whether max_tokens is below what the client asked for and the model can give; the client is
@@ -232,8 +232,7 @@ class ClampedOutput:
     lowered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UnaffordableOutput:
+class UnaffordableOutput(Struct, frozen=True):
     """It does not fit: floor_tokens of output need needed_pusd, what is left pays for affordable_tokens."""
 
     needed_pusd: int

@@ -1,9 +1,10 @@
 """Limits, what requests come to in their terms, and what a limit answers: values, and the order of refusals."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 from proxy.core.limit_kinds import NO_PIECES, ORDER, Taken
 from proxy.core.on_spent import REFUSE, OnSpent
@@ -72,8 +73,7 @@ class Amounts(NamedTuple):
         return (self.estimate_pusd, self.estimate_tokens, self.requests, *self.pieces)
 
 
-@dataclass(frozen=True, slots=True)
-class LimitExceeded:
+class LimitExceeded(Struct, frozen=True):
     """Nothing was changed. needed is what the request asked of this quota.
 
     resets_at_ms is when its window ends, for a rolling one when its oldest hour leaves; None for the total

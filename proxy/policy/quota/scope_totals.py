@@ -6,9 +6,10 @@ added to them one by one, which costs half of a loop; what few take is added by 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import add
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from proxy.core.limit_kinds import COST, NO_PIECES, NOTHING, REQUESTS, TOKENS, Taken
 from proxy.policy.quota.model_set import models_of
@@ -19,8 +20,7 @@ FINE_HOURS = 48  # minutes are kept this long; then they are folded into hours
 FOREVER_MS = 1 << 62
 
 
-@dataclass(slots=True, eq=False)
-class Hold:
+class Hold(Struct, eq=False):
     """What one open request holds in its scopes; it counts in the window of started_ms, whenever it ends."""
 
     request_id: object

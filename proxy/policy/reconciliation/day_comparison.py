@@ -5,8 +5,10 @@ An amount of a difference is what the bill has more than the ledger, in pico-USD
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.policy.pricing import Price, cost_from_usage_pusd
 from proxy.policy.reconciliation.call_matching import EARLY_MS, UnclaimedCall, UnnamedRequest, match_calls
@@ -114,8 +116,7 @@ class DriftEntry(NamedTuple):
     attempt: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DayBooks:
+class DayBooks(Struct, frozen=True):
     """What is compared for one UTC day and one provider.
 
     requests: those that began on the day and do not agree with the bill in an obvious way; billed, later: calls that
@@ -147,8 +148,7 @@ class DayBooks:
     has_upstream: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DayComparison:
+class DayComparison(Struct, frozen=True):
     """The differences of a day; their amounts add up to billed_pusd - booked_pusd.
 
     pairs: calls that turned out to be requests which did not know it, by generation id.

@@ -5,7 +5,9 @@ As text it is the line of the only key, or a JSON object: {"active": line, "old"
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.policy.sealing.master_key import MasterKey, MasterKeyError, read_master_key
 
@@ -13,8 +15,7 @@ _FIELDS = frozenset({"active", "old", "archive"})
 _KEYS_MAX = 100
 
 
-@dataclass(frozen=True, slots=True)
-class MasterRing:
+class MasterRing(Struct, frozen=True):
     """old: keys of a rotation that has not ended. archive: retired keys, which open nothing, kept for back-ups."""
 
     active: MasterKey

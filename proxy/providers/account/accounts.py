@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Generic, TypeVar, cast
+
+from msgspec import Struct
 
 from proxy.core.clock import Clock
 from proxy.core.secret import Secret
@@ -34,8 +35,7 @@ _PAUSE_MAX_S: Final = 3600.0
 _ANSWERS_MAX: Final = 10_000  # more keys than anybody has
 
 
-@dataclass(frozen=True, slots=True)
-class Heard(Generic[T]):
+class Heard(Struct, Generic[T], frozen=True):
     """The last answer to a question. value, heard_ms: None before the first; problem: why the latest try failed.
 
     is_old: it is older than it is kept, and is being asked for again.
@@ -51,8 +51,7 @@ _Place = tuple[str, str, AccountQuestion, Secret | None, str]
 """A provider, its address, the question, the key that asks, and what of."""
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     value: Any = None
     heard_ms: int | None = None
     problem: AccountError | None = None

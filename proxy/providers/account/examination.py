@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.core.clock import Clock
 from proxy.providers.account.ask import Hear, Question, ask
@@ -22,8 +24,7 @@ _NO_MANAGEMENT_KEY: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointTry:
+class EndpointTry(Struct, frozen=True):
     """One request to a provider. is_good None: it was not made, and said says why.
 
     request: such as "GET /key". returned: the shape of the answer, without anything that it says; "" where there was

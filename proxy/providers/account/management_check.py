@@ -1,7 +1,8 @@
 """Ask a provider whether a key may read its account, before anything rests on it."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from proxy.core.clock import Clock
 from proxy.core.secret import Secret

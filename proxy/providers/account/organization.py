@@ -6,11 +6,11 @@ a list of keys by their hash, or the cost of one answer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from pydantic import Field, ValidationError
 
 from proxy.core.clock import Clock
@@ -81,15 +81,13 @@ class _AnthropicUsage(AnswerPart):
         return _Tokens(self.model or "", None, prompt, self.output_tokens, self.cache_read_input_tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cost:
+class _Cost(Struct, frozen=True):
     model: str  # or what else was charged
     pusd: int
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Tokens:
+class _Tokens(Struct, frozen=True):
     model: str
     requests: int | None
     prompt: int

@@ -4,9 +4,10 @@ An amount may be negative: a refund, or what is left of a budget that is overdra
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.secret import Secret
@@ -51,8 +52,7 @@ class AccountError(TollkeeperError):
         self.request = request  # method and path, "" where none was made
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
+class Spending(Struct, frozen=True):
     """What was spent in all, and in the running day, week (from Monday) and month of UTC; None: it is not told."""
 
     total_pusd: int
@@ -61,8 +61,7 @@ class Spending:
     month_pusd: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetLayer:
+class BudgetLayer(Struct, frozen=True):
     """One of the budgets that a provider checks before it answers; left_pusd of 0 or less: it refuses.
 
     scope is the provider's word for whom it counts; resets is daily, weekly or monthly, None: never.
@@ -77,8 +76,7 @@ class BudgetLayer:
     includes_byok: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FreeRequests:
+class FreeRequests(Struct, frozen=True):
     """Requests to free models in the running UTC day, over all keys of the account."""
 
     used: int
@@ -86,8 +84,7 @@ class FreeRequests:
     left: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeyStatus:
+class KeyStatus(Struct, frozen=True):
     """What a provider says of one key. limit_pusd None: it has no limit of its own.
 
     budgets: every layer that is checked, in that order, the key's own limit among them; empty where none is told.
@@ -115,8 +112,7 @@ class KeyStatus:
         return (own,)
 
 
-@dataclass(frozen=True, slots=True)
-class ListedKey:
+class ListedKey(Struct, frozen=True):
     """A key in the account's list. hash: SHA-256 of the secret in hex."""
 
     hash: str
@@ -134,8 +130,7 @@ class ListedKey:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AccountCredits:
+class AccountCredits(Struct, frozen=True):
     """What was paid in, and what of it was used, since the account exists."""
 
     bought_pusd: int
@@ -146,8 +141,7 @@ class AccountCredits:
         return self.bought_pusd - self.used_pusd
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityRow:
+class ActivityRow(Struct, frozen=True):
     """What one model at one endpoint was charged on one UTC day, over all keys or the one that was asked for.
 
     usage_pusd leaves out what other providers bill for own keys; that is byok_usage_pusd. A count that the source does

@@ -2,18 +2,20 @@
 
 import ssl
 from base64 import b64encode
-from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from proxy.core.secret import SecretHolder
 
-@dataclass(frozen=True, slots=True)
-class ProxyServer:
+
+class ProxyServer(SecretHolder, frozen=True):
     """An HTTP proxy. authorization: the value of Proxy-Authorization, None if it needs none; never shown."""
+
+    NOT_SHOWN: ClassVar = frozenset({"authorization"})
 
     host: str
     port: int
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | None = None
 
     @classmethod
     def read(cls, url: str) -> Self:
@@ -30,12 +32,13 @@ class ProxyServer:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(SecretHolder, frozen=True):
     """How connections to a provider are made. ca_pem: further trusted authorities, as text."""
 
+    NOT_SHOWN: ClassVar = frozenset({"ca_pem"})
+
     proxy: ProxyServer | None = None
-    ca_pem: str | None = field(default=None, repr=False)
+    ca_pem: str | None = None
 
 
 DIRECT = Network()

@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, NamedTuple
+
+from msgspec.structs import asdict
 
 from proxy.core.text import fit_text
 from proxy.policy.quota.window import HOUR_MS

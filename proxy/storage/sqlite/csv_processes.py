@@ -12,12 +12,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 import orjson
+from msgspec.structs import asdict
 
 from proxy.core.child_python import child_command, child_environ
 from proxy.core.errors import LedgerError

@@ -6,8 +6,9 @@ each of which is a short look.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any, Final
+
+from msgspec.structs import asdict
 
 from proxy.storage.request_reports import (
     REFUSED,

@@ -8,10 +8,10 @@ removed is stored in ``meta``, in the same transaction.
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import orjson
+from msgspec.structs import replace
 
 from proxy.policy.quota import FineRows, Quota
 from proxy.policy.quota.window import HOUR_MS

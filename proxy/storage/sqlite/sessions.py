@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import astuple
+
+from msgspec.structs import astuple
 
 from proxy.storage.audit import Actor
 from proxy.storage.sessions import SessionRow, StoredSessions, no_session, told

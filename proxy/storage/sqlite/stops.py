@@ -1,8 +1,9 @@
 """Stops in their table. Every change runs inside one transaction of the owner's."""
 
 import sqlite3
-from dataclasses import asdict, replace
 from typing import Any
+
+from msgspec.structs import asdict, replace
 
 from proxy.policy.stop import Stop
 from proxy.storage.audit import Actor

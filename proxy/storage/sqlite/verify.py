@@ -9,11 +9,12 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
 
 from proxy.core.clock import iso_utc
 from proxy.core.counts import Counts
@@ -53,8 +54,7 @@ LISTED = 50
 _FOREVER_MS = (1 << 41) // HOUR_MS * HOUR_MS  # in the year 2039, as in sqlite/startup_reads.py
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerDifference:
+class LedgerDifference(Struct, frozen=True):
     """One thing that does not add up. check: see docs/concepts/ledger.md; where is a request, an hour, a limit."""
 
     check: str
@@ -62,8 +62,7 @@ class LedgerDifference:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedTotals:
+class ExpectedTotals(Struct, frozen=True):
     """Limits of the configuration. limits_changed_ms: the last change of a limit; None: no change is known."""
 
     quotas: Collection[Quota]
@@ -73,8 +72,7 @@ class ExpectedTotals:
     longest_look_up_s: float
 
 
-@dataclass(slots=True)
-class LedgerFindings:
+class LedgerFindings(Struct):
     """counts says how many differences each check found; differences holds LISTED of them, some of each check.
 
     notes are worth reading but are no differences.

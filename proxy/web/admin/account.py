@@ -3,10 +3,10 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, TypeVar
 
+from msgspec import Struct
 from pydantic import BaseModel, Field
 
 from proxy.core.errors import CallerError
@@ -170,8 +170,7 @@ class ActivityFilter(AdminQuery):
     key_hash: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
+class _Account(Struct, frozen=True):
     provider: ProviderRow
     source: AccountSource
 

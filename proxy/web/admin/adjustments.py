@@ -1,8 +1,8 @@
 """/admin/v1/adjustments: costs that became known after a request had ended, and what people know of them."""
 
-from dataclasses import asdict
 from typing import Any
 
+from msgspec.structs import asdict
 from pydantic import BaseModel, Field
 
 from proxy.core.money import MoneyError, pusd_to_usd, usd_to_pusd

@@ -3,11 +3,11 @@
 import asyncio
 import shlex
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
+from msgspec import Struct
 from pydantic import BaseModel, Field
 
 from proxy.config.alerts import AlertRule
@@ -58,8 +58,7 @@ class AttentionEntry(BaseModel):
     action: AttentionAction
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
+class Attention(Struct, frozen=True):
     """The same while it is gathered. address: method and path below /admin/v1."""
 
     kind: str
@@ -69,7 +68,7 @@ class Attention:
     todo: str
     command: str | None = None
     address: tuple[str, str] | None = None
-    since_ms: int | None = field(default=None, kw_only=True)
+    since_ms: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the fields of AttentionEntry."""

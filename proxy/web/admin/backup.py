@@ -4,9 +4,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from proxy.core.errors import CallerError, LedgerError, OwnError
 from proxy.pipeline.context import RequestContext

@@ -1,8 +1,8 @@
 """/admin/v1/doctor: every endpoint of the providers tried with every key, for who wonders what does not work."""
 
 import asyncio
-from dataclasses import asdict
 
+from msgspec.structs import asdict
 from pydantic import BaseModel, Field
 
 from proxy.core.errors import CallerError

@@ -4,10 +4,10 @@ import base64
 import binascii
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.errors import CallerError
 
@@ -19,8 +19,7 @@ Cursor = tuple[str | int, ...]  # what the last entry of a page is sorted by
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
+class PageRequest(Struct, frozen=True):
     """Up to limit entries, those behind after; None: from the first on."""
 
     limit: int = LIMIT_DEFAULT

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.config.group_tree import circle
 from proxy.config.limit import Limit
@@ -42,8 +44,7 @@ class HeldLimit(NamedTuple):
         return (*self.scope, self.id, ".".join(map(str, self.path)))
 
 
-@dataclass(frozen=True, slots=True)
-class People:
+class People(Struct, frozen=True):
     """All that is known of them at one moment: the rows by name, and the file's settings with these laid over them.
 
     What is asked for by each look at thousands of them is found here; people_of() finds it once.

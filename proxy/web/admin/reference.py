@@ -1,8 +1,9 @@
 """The operator's API as people read it, made from its OpenAPI document. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.web.admin.openapi import openapi
 from proxy.web.admin.resource_table import ResourceTable
@@ -17,8 +18,7 @@ _TYPES = {
 _OF_LISTS = frozenset({"cursor", "limit"})
 
 
-@dataclass(frozen=True, slots=True)
-class FieldReference:
+class FieldReference(Struct, frozen=True):
     """A field of a body or an answer, or a parameter of a query."""
 
     name: str
@@ -27,8 +27,7 @@ class FieldReference:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class ModelReference:
+class ModelReference(Struct, frozen=True):
     """A body or an answer. base: the name of another one whose fields it has too, which fields then leaves out."""
 
     name: str
@@ -37,8 +36,7 @@ class ModelReference:
     base: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallReference:
+class CallReference(Struct, frozen=True):
     """A method and a path. takes: the parameters of its query, or the fields of its body; gives: its answer's model."""
 
     method: str
@@ -49,8 +47,7 @@ class CallReference:
     gives: str
 
 
-@dataclass(frozen=True, slots=True)
-class NounReference:
+class NounReference(Struct, frozen=True):
     """The calls of one resource, and the models of their answers."""
 
     name: str

@@ -1,8 +1,8 @@
 """/admin/v1/report: a month for finance, with a forecast; /admin/v1/projection: what the months after it come to."""
 
-from dataclasses import replace
 from typing import Any, Literal
 
+from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
 from proxy.core.money import MAX_PUSD, pusd_to_usd

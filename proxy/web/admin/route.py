@@ -4,9 +4,10 @@ import asyncio
 import enum
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
+from msgspec import Struct
+from msgspec.structs import force_setattr
 from pydantic import BaseModel, ConfigDict, Field
 
 from proxy.pipeline.context import RequestContext
@@ -48,16 +49,14 @@ class NoFilters(AdminQuery):
     """A query without any parameter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(Struct, frozen=True):
     """Who asks, and what they may do."""
 
     actor: Actor
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class AdminRequest:
+class AdminRequest(Struct, frozen=True):
     """A request to the operator's API after all checks; body and query are of the types that the route names."""
 
     path: Mapping[str, str]  # the parameters in the path, decoded
@@ -91,8 +90,7 @@ class AdminRequest:
         return await asyncio.to_thread(report, *arguments)
 
 
-@dataclass(frozen=True, slots=True)
-class AdminAnswer:
+class AdminAnswer(Struct, frozen=True):
     """What a handler returns.
 
     data: what orjson can write, or a model. etag: None makes one of all the data; give one (see etag_of) where
@@ -105,8 +103,7 @@ class AdminAnswer:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AdminRoute:
+class AdminRoute(Struct, frozen=True):
     """A method and a path below /admin/v1, such as "/users/{name}".
 
     answer: the model of "data", or of one entry of a list. role: None lets viewers read, and admins do everything else.
@@ -122,13 +119,13 @@ class AdminRoute:
     role: Role | None = None
     is_list: bool = False
     status: int = 200
-    segments: tuple[str, ...] = field(init=False)
+    segments: tuple[str, ...] = ()  # of the path
 
     def __post_init__(self) -> None:
         for model in (self.body, self.query):
             if model is not None and model.model_config.get("extra") != "forbid":
                 raise ValueError(f"{self.method} {self.path}: {model.__name__} would accept unknown fields")
-        object.__setattr__(self, "segments", tuple(self.path.strip("/").split("/")))
+        force_setattr(self, "segments", tuple(self.path.strip("/").split("/")))
 
     @property
     def shows_secret(self) -> bool:

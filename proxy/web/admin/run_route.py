@@ -1,10 +1,10 @@
 """Answer a request to the operator's API by its route: check, run, and write what the handler returns."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from proxy.core.errors import CallerError, LedgerError, OwnError

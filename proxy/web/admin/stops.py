@@ -1,8 +1,8 @@
 """/admin/v1/stops: what is stopped. A stop is in force when the answer comes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pydantic import BaseModel, Field
 
 from proxy.config.on_spent import A_MINUTE, A_MINUTE_MAX
@@ -62,8 +62,7 @@ class StopFilter(AdminQuery):
     subject: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
+class _Names(Struct, frozen=True):
     """The names of one kind, and where a person finds them."""
 
     known: Iterable[str]

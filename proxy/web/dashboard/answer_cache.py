@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from proxy.core.clock import Clock
 
@@ -13,8 +14,7 @@ _STALE_MAX_S: Final = 600.0  # so long an old one is shown while it is read agai
 _KEPT_MAX: Final = 20
 
 
-@dataclass(slots=True)
-class _KeptAnswer:
+class _KeptAnswer(Struct):
     value: Any
     read_s: float
     reading: "asyncio.Task[Any] | None" = None

@@ -1,14 +1,14 @@
 """Limits as pages show them: what each says, whom it holds, and how much of it is used, reserved and left."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.web.dashboard.figures import NOTHING, money_text, short_count_text
 
 
-@dataclass(frozen=True, slots=True)
-class LimitGauge:
+class LimitGauge(Struct, frozen=True):
     """A limit of the operator's API. used, reserved, amount: pico-USD or counts; texts: the same for reading."""
 
     id: str

@@ -10,8 +10,10 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from proxy.core.clock import Clock
 from proxy.core.user_token import token_hash
@@ -34,8 +36,7 @@ _TRIED_MAX: Final = 8  # cookies of our name in one request; a browser sends one
 _TEXT_MAX: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """What somebody logged in with. secret_hash: SHA-256 of the token; None: a code. token: the id of a user's."""
 
     kind: SessionKind
@@ -44,8 +45,7 @@ class Proof:
     token: str = ""
 
 
-@dataclass(slots=True)
-class OpenSession:
+class OpenSession(Struct):
     """A session in memory."""
 
     row: SessionRow

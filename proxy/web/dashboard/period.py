@@ -1,10 +1,11 @@
 """The period that a page is about: ?period=24h, 7d, 30d, month, last-month, or a month such as 2026-11. Pure."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from proxy.policy.period import read_moment, read_month
 
@@ -21,8 +22,7 @@ CHOICES: Final = {
 _TITLES: Final = {"24h": "last 24 hours", "7d": "last 7 days", "30d": "last 30 days"}
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(Struct, frozen=True):
     """From since_ms to before until_ms, milliseconds since 1970; title: in words; word: as it is in the address.
 
     before_ms: the start of the period of the same kind before this one, which ends at since_ms.

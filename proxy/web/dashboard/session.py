@@ -1,13 +1,12 @@
 """Who looks at a page, as found by their cookie."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from proxy.web.admin.route import Operator, Role
 from proxy.web.dashboard.form_keys import FormKeys
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A login: of an operator below /dashboard, of a user below /me. id: names it in lists, and opens nothing.
 
     forms: the keys of its forms.

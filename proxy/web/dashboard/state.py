@@ -1,8 +1,9 @@
 """What the dashboard keeps in memory between requests."""
 
 import asyncio
-from dataclasses import dataclass, field
 from types import ModuleType
+
+from msgspec import Struct, field
 
 from proxy.web.dashboard.answer_cache import AnswerCache
 from proxy.web.dashboard.fragments import FragmentCache
@@ -10,8 +11,7 @@ from proxy.web.dashboard.notes import SessionNotes
 from proxy.web.dashboard.sync_run import SyncRun
 
 
-@dataclass(slots=True)
-class DashboardState:
+class DashboardState(Struct):
     """The parts that pages share; a restart forgets all of it."""
 
     answers: AnswerCache = field(default_factory=AnswerCache)

@@ -3,9 +3,10 @@
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 FOLDER: Final = Path(__file__).with_name("static")
 PREFIX: Final = "/dashboard/static/"
@@ -18,8 +19,7 @@ _TYPES: Final = {
 _HASH_CHARS: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
-class StaticFile:
+class StaticFile(Struct, frozen=True):
     """A file, with the address that names this content of it."""
 
     address: str

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import date
+
+from msgspec import Struct, field
 
 from proxy.core.errors import ApiError
 
@@ -11,8 +12,7 @@ SyncDay = Callable[[date], Awaitable[Sequence[str]]]
 """Compare one day; returns what could not be read, in words."""
 
 
-@dataclass(slots=True)
-class SyncRun:
+class SyncRun(Struct):
     """How far it has come. One writer: the task that run() is."""
 
     days: Sequence[date]

@@ -5,9 +5,10 @@ that a row must hold) and users.page (from 1). Money in rows is integer pico-USD
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal
+
+from msgspec import Struct, field
 
 from proxy.core.money import pusd_to_usd
 from proxy.core.paced import paced
@@ -20,8 +21,7 @@ PAGE_SIZE: Final = 50
 _PAGE_MAX: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column: key names the value in a row, link the value that holds an address, hint says what it is.
 
     kind "state" shows a pair (ok, warn, bad or off; text); "markup" shows what is HTML already, such as a bar, and is
@@ -44,8 +44,7 @@ class Column:
         return self.kind != "markup"
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table; empty says what to do where it has no rows.
 
     sort: by which column at first, in the form of the address. more: the address of the next page of a list that is
@@ -64,8 +63,7 @@ class Table:
     page_size: int = PAGE_SIZE
 
 
-@dataclass(frozen=True, slots=True)
-class TableView:
+class TableView(Struct, frozen=True):
     """What of a table is shown: rows of this page, and the words that chose them."""
 
     table: Table

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 from multidict import CIMultiDict
 
 from proxy.pipeline.context import RequestContext
@@ -22,8 +22,7 @@ _PATH: Final = "/v1/chat/completions"
 _LOOK_S: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """What is asked, and whose token it counts for. token_hash: SHA-256 of the token; tags: as in the header."""
 
     model: str
@@ -49,8 +48,7 @@ class Trial:
         return {"Content-Type": "application/json", "X-Tollkeeper-Use-Case": USE_CASE, **tags}
 
 
-@dataclass(frozen=True, slots=True)
-class TrialAnswer:
+class TrialAnswer(Struct, frozen=True):
     """What came of it. text: the answer, or what went wrong, where is_ok is false."""
 
     model: str

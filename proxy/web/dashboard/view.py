@@ -1,10 +1,11 @@
 """One address of the dashboard: who may open it, and what its handler is given and returns."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
 
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
@@ -18,8 +19,7 @@ from proxy.web.deps import Deps
 Audience = Literal["operator", "user"]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A whole page: its template below templates/, what that is given, and the tables in it."""
 
     template: str
@@ -29,8 +29,7 @@ class Page:
     title: str | None = None  # None for that of the view
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(Struct, frozen=True):
     """A part of a page that is read again while people look at it; the same for all who may open it."""
 
     template: str
@@ -38,8 +37,7 @@ class Fragment:
     tables: Sequence[Table] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(Struct, frozen=True):
     """The way on after a change; the note is shown once on the next page."""
 
     path: str
@@ -47,8 +45,7 @@ class Redirect:
     cookie: str | None = None  # the value of a Set-Cookie header
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """An answer that a handler has begun or made itself, such as a stream of events."""
 
     reply: Reply
@@ -64,8 +61,7 @@ class Events:
 Shown = Page | Fragment | Redirect | Whole | Events
 
 
-@dataclass(frozen=True, slots=True)
-class DashboardRequest:
+class DashboardRequest(Struct, frozen=True):
     """A request for a page after all checks.
 
     api asks the operator's API as this session. On a user's own page it asks as a viewer, who may read of everybody:
@@ -131,8 +127,7 @@ def below(*parts: str) -> str:
     return "/".join(("/dashboard", *(quote(part, safe="") for part in parts)))
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """A method and a path, such as "/dashboard/people/{name}".
 
     role: None lets viewers look, and admins do everything else; a user's own pages ask for none.

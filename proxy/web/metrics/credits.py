@@ -1,13 +1,13 @@
 """What is left of the accounts at providers, as they told it last; asked for again without waiting for the answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.pipeline.services import Services
 
 
-@dataclass(frozen=True, slots=True)
-class CreditFigures:
+class CreditFigures(Struct, frozen=True):
     """left: by provider what is left in pico-USD, and when it was told (epoch ms). is_ok None: nobody can be asked."""
 
     left: Mapping[str, tuple[int, int]]

@@ -2,17 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct, field
 
 from proxy.pipeline.services import Services
 
 DAYS: Final = 30  # as long as the provider remembers
 
 
-@dataclass(frozen=True, slots=True)
-class DriftFigures:
+class DriftFigures(Struct, frozen=True):
     """amounts_pusd: by provider and class of drift. compared_ms: by provider, when a day of these was compared last."""
 
     amounts_pusd: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.core.errors import LedgerError
 from proxy.core.stop_effect import EFFECTS
@@ -19,8 +20,7 @@ from proxy.web.deps import Deps
 from proxy.web.metrics.credits import CreditFigures, take_credits
 
 
-@dataclass(frozen=True, slots=True)
-class EndFigures:
+class EndFigures(Struct, frozen=True):
     """What ended requests came to: pipeline/end_counts.py, and what pipeline/counters.py counts beside them."""
 
     requests: Mapping[int, int]
@@ -42,8 +42,7 @@ class EndFigures:
     adjusted_pusd: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class StateFigures:
+class StateFigures(Struct, frozen=True):
     """How the proxy is doing now. lists: by provider how many models are listed, and since when (epoch ms)."""
 
     in_flight: int
@@ -68,8 +67,7 @@ class StateFigures:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class MetricFigures:
+class MetricFigures(Struct, frozen=True):
     """All of it. limits None: they could not be read. limits_max: how many are shown."""
 
     ends: EndFigures

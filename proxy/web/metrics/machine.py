@@ -3,15 +3,15 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from proxy.core.errors import LedgerError
 from proxy.pipeline.services import Services
 from proxy.web.metrics.drift import DriftFigures, read_drift
 
 
-@dataclass(slots=True)
-class MachineFigures:
+class MachineFigures(Struct):
     """Sizes in bytes. firing: by rule, for how many subjects. sources: by what was asked, whether it answered."""
 
     disk: tuple[int, int] | None = None  # free, in all

@@ -1,9 +1,9 @@
 """Each class of tokens at its own price, and what has none at the dearest that it can be."""
 
-import dataclasses
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.core.counts import Counts
 from proxy.policy.pricing import (
@@ -32,7 +32,7 @@ def test_a_price_of_the_configuration_is_per_million_tokens() -> None:
 
 
 LIST = price_from_config(input="2", output="8", cached="0.2", cache_write="2.5", reasoning="9")
-LIST = dataclasses.replace(
+LIST = replace(
     LIST,
     cache_write_1h_ausd=4 * 10**12,
     audio_ausd=40 * 10**12,

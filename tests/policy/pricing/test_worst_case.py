@@ -1,12 +1,12 @@
 """No usage within the bounds of a request costs more than its worst case, and what is written fits what is left."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.core.counts import Counts
 from proxy.policy.pricing import (
@@ -210,7 +210,7 @@ def test_what_is_to_be_cached_is_held_for(
     endpoint: str, fields: dict[str, Any], listed: dict[str, int], times: int
 ) -> None:
     """The dearest that can be charged for it, whether or not the list has a price of that."""
-    price = replace(price_from_config(input="2", output="8"), **listed)  # type: ignore[arg-type]
+    price = replace(price_from_config(input="2", output="8"), **listed)
     facts = _facts({"model": "m", "max_tokens": 1, "max_output_tokens": 1, **fields}, endpoint)
     tokens = input_bound_tokens(price, facts)
     assert worst_case_pusd([price], facts, 0) == tokens * 2_000_000 * times

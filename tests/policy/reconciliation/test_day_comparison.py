@@ -1,11 +1,11 @@
 """A day of the ledger against a day of the bill: each difference is in one class, and the classes are all of it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.jobs.reconciliation.bill_corrections import corrections_of
 from proxy.policy.pricing import Price

@@ -1,10 +1,10 @@
 """A ranking: one horizontal bar for each name, the longest first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from proxy.web.dashboard.charts.element import element
 from proxy.web.dashboard.charts.figure import Chart, ValueTable, empty_figure, figure, named
@@ -17,8 +17,7 @@ _LENGTH: Final = 300.0
 _THICK: Final = 12.0
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """A part of a whole: its name, its value, the address of its page."""
 
     name: str

@@ -1,10 +1,10 @@
 """The figure around a chart: its title, the drawing, the legend, and the values as a table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from proxy.web.dashboard.charts.element import element, slug
 from proxy.web.dashboard.charts.label import full_label, label
@@ -14,8 +14,7 @@ NOTHING_HERE: Final = "Nothing in this period."
 _LEGEND_CHARS: Final = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Canvas:
+class Canvas(Struct, frozen=True):
     """The drawing's own coordinates: its size, and the part within that values are drawn in."""
 
     width: float
@@ -41,8 +40,7 @@ class Canvas:
         return self.height - self.bottom
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Struct, frozen=True):
     """A rectangle in a drawing."""
 
     x: float
@@ -51,8 +49,7 @@ class Box:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class LegendEntry:
+class LegendEntry(Struct, frozen=True):
     """A line of a legend: the class that colours it, its name, its value as text, the address of its page."""
 
     colour: str
@@ -62,16 +59,14 @@ class LegendEntry:
     mark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ValueTable:
+class ValueTable(Struct, frozen=True):
     """The values of a chart, as texts: the heads of the columns, and rows that begin with what they are about."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """What every chart has. name: begins its ids, once a page; note: of what period and zone, below the title."""
 
     name: str

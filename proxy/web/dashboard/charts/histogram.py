@@ -1,11 +1,11 @@
 """A histogram: how many fall into each bucket, as answers by their latency, with marks at percentiles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from proxy.web.dashboard.charts.element import element
 from proxy.web.dashboard.charts.figure import (
@@ -26,8 +26,7 @@ from proxy.web.dashboard.charts.series import Number, Writer, amount
 _WORDS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class ValueMark:
+class ValueMark(Struct, frozen=True):
     """A value that is marked among the buckets, as p95."""
 
     name: str

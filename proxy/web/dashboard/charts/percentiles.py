@@ -1,10 +1,10 @@
 """How wide the figures of several things are spread: the middle one, and what most do not exceed, on one scale."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from proxy.web.dashboard.charts.element import element
 from proxy.web.dashboard.charts.figure import Chart, ValueTable, empty_figure, figure, named
@@ -17,8 +17,7 @@ _HEIGHT: Final = 14.0
 _EDGE: Final = 6.0
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """What half of the figures do not exceed, 95 and 99 of a hundred; the address of a page of its own."""
 
     name: str

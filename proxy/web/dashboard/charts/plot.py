@@ -1,10 +1,10 @@
 """What charts over time have in common: the points, their places, the grid and the words below it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from proxy.web.dashboard.charts.element import element
 from proxy.web.dashboard.charts.figure import Canvas
@@ -20,8 +20,7 @@ _WIDEST_LABELS: Final = 150.0
 _NARROW_FONT: Final = 21.0  # labels grow where the drawing is shown small (charts.css); there must be room for them
 
 
-@dataclass(frozen=True, slots=True)
-class TimePoints:
+class TimePoints(Struct, frozen=True):
     """The points that are drawn: their words, and the series with a value for each."""
 
     axis: TimeAxis

@@ -1,10 +1,10 @@
 """What is to be expected: a line into the future, the band it may end in, and the level it is held against."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from proxy.web.dashboard.charts.element import element
 from proxy.web.dashboard.charts.figure import (
@@ -27,8 +27,7 @@ from proxy.web.dashboard.charts.series import Number, Writer, amount
 _WORDS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectedPoint:
+class ProjectedPoint(Struct, frozen=True):
     """What is expected by the end of a period: at least, probably, at most."""
 
     text: str
@@ -37,8 +36,7 @@ class ProjectedPoint:
     high: Number
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """An amount that the line is compared with, as what a machine of one's own would cost."""
 
     name: str

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from proxy.web.dashboard.charts.series import Number
 
 _ROUND: Final = (1, 2, 5, 10)
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(Struct, frozen=True):
     """Values from low to high, laid over coordinates from start to end; ticks lie at multiples of one round step."""
 
     low: Number

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Number: TypeAlias = int | float
 Writer: TypeAlias = Callable[[Number], str]  # how a value reads: 1500000000000 -> "$1.50"
@@ -15,8 +17,7 @@ _MOST: Final = 10**300  # sums of them are still floats
 _LEAST: Final = 1e-300
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(Struct, frozen=True):
     """Values of one thing, one for each point of the axis; None where there is nothing.
 
     link: the address of a page of its own.

@@ -1,11 +1,12 @@
 """The axis of time: ticks at round local times of a zone, through its changes of the clock."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
@@ -17,16 +18,14 @@ _DAY_STEPS: Final = (1, 2, 3, 7, 14)
 _MONTH_STEPS: Final = (1, 2, 3, 6, 12, 24, 60, 120, 600)
 
 
-@dataclass(frozen=True, slots=True)
-class TimeTick:
+class TimeTick(Struct, frozen=True):
     """A place on the axis and what stands below it."""
 
     at_ms: int
     text: str
 
 
-@dataclass(frozen=True)
-class TimeAxis:
+class TimeAxis(Struct, frozen=True, dict=True):
     """The points of a chart: the instants at which hours, days or months begin in a zone, in order."""
 
     starts_ms: Sequence[int]

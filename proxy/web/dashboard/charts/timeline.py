@@ -1,11 +1,11 @@
 """The attempts of one request on a time line: waiting, until the first token, streaming."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from proxy.web.dashboard.charts.element import element
 from proxy.web.dashboard.charts.figure import (
@@ -44,8 +44,7 @@ class Phase(StrEnum):
 _LOOKS: Final = {Phase.WAITING: ("s-other", _THIN), Phase.OPENING: ("s3", 10.0), Phase.STREAMING: ("s1", _BAR)}
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseSpan:
+class PhaseSpan(Struct, frozen=True):
     """A phase of an attempt, in milliseconds since the request arrived."""
 
     phase: Phase
@@ -53,8 +52,7 @@ class PhaseSpan:
     end_ms: Number
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineRow:
+class TimelineRow(Struct, frozen=True):
     """An attempt: what was asked, how it ended, and what passed in it."""
 
     name: str

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from proxy.policy.time_segments import time_segments
 from proxy.web.dashboard.charts.area import area
@@ -57,8 +57,7 @@ _PAGES: Final = {  # where a person goes on from what needs a look
 _STATES: Final = {"critical": "bad", "warning": "warn", "notice": "off"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Spending:
+class _Spending(Struct, frozen=True):
     """Sums of the period over time, by model and by person, and once by use case and by provider."""
 
     models: Mapping[str, Any]
@@ -68,8 +67,7 @@ class _Spending:
     before: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Outlook:
+class _Outlook(Struct, frozen=True):
     """What is ahead, sums of yesterday and today and of the last month and this one, and how models answered."""
 
     ahead: Mapping[str, Any]

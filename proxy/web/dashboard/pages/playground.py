@@ -3,10 +3,10 @@
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.errors import CallerError
 from proxy.storage.ledger import LedgerUnavailableError
@@ -32,8 +32,7 @@ _STANDINGS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TrialUsers:
+class TrialUsers(Struct, frozen=True):
     """Who may be asked for here, and where the page is."""
 
     users: Sequence[str]
