@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import force_setattr
 
 from proxy.core.user_token import OPERATOR_PREFIX, new_token
 from proxy.web.admin import credentials
@@ -52,7 +53,7 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
         await change(stand, "late", {"expires_at": "2100-01-01T00:00:00Z"})
         await change(stand, "gone", {"disabled": True})
         row = next(row for row in stand.app.live.current.operators.values() if row.name == "late")
-        object.__setattr__(row, "expires_ms", 1)  # as if the year 2100 had come
+        force_setattr(row, "expires_ms", 1)  # as if the year 2100 had come
         yield (
             stand,
             [
