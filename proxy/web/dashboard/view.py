@@ -51,8 +51,7 @@ class Whole(Struct, frozen=True):
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(Struct, frozen=True):
     """A stream of what changes. part: the address of a live part that is sent whenever it does; None for ticks."""
 
     part: str | None
