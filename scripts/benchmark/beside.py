@@ -5,29 +5,41 @@
 Makes a ledger of REQUESTS (10,000,000) over 90 days in FOLDER, unless it is there, and starts a proxy on it, a provider
 and an account whose bill has all of its rows. Then, for the JOBs that are named or for all, ROUNDS (5) times and in an
 order by chance, RATE requests a second for some seconds alone and beside each job, which begins again as soon as it has
-ended. Nothing is pinned to a core. Prints one JSON object by job: how often it ended, p50 and p99 in ms beside it (the
-median of the rounds), and the ratio of its p99 to that of the rounds alone, each to the one right before it. Run it on
-a machine that does nothing else.
+ended, or as long after that as _PAUSE_S says: people do not ask for usage without a pause. Nothing is pinned to a core;
+the account gives way to everything, for a provider computes elsewhere. Run it on a machine that does nothing else.
+
+Prints one JSON object by job, each figure the median of the rounds: how often it ended; p50 and p99 in ms as the client
+has them, from the write of a request; own_p99_ms, of which the proxy knows (duration_ms of the ledger);
+sent_late_p99_ms, by which the load itself was late, and which is in none of the others; loop_waited_us, what the
+proxy's event loop has waited for a processor for each request; and p99_ratio, of the client's p99 to that of the
+rounds alone, each to the one right before it.
 """
 
 import json
+import os
 import random
+import sqlite3
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from account_upstream import API_KEY
 from machine import environment
 from made_ledger import make_ledger
 from systems import Service, Tollkeeper, Upstream
 
+from proxy.storage.rows import id_floor
+
 _ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).parent
 _RATE, _SECONDS, _CONNECTIONS = 150, 8, 200
+_PAUSE_S = 3.0
 _NUMBERS = (10_000_000, 5, 50, 5)  # requests, rounds, users, models
 _MODEL = "live/bench/json"
 _CONFIG = """
@@ -54,7 +66,8 @@ class AccountUpstream(Service):
         self._ledger = ledger
 
     def command(self) -> list[str]:
-        return [sys.executable, str(_HERE / "account_upstream.py"), str(self.port), str(self._ledger)]
+        idle = ["chrt", "--idle", "0"] if hasattr(os, "SCHED_IDLE") else []
+        return [*idle, sys.executable, str(_HERE / "account_upstream.py"), str(self.port), str(self._ledger)]
 
 
 _ANY = "0-1"
@@ -79,15 +92,37 @@ class LongLedger(Tollkeeper):
             )
         )
 
+    def loop_waited_s(self) -> float:
+        """Return how long the event loop has waited for a processor; 0 where the system does not tell."""
+        assert self._process is not None
+        file = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/schedstat")  # taskset becomes the proxy
+        return int(file.read_text().split()[1]) / 1e9 if file.exists() else 0.0
+
+    def durations_ms(self, since_ms: int) -> list[float]:
+        """Return how long requests since then took by the proxy's own clock, sorted."""
+        query = "SELECT duration_ms FROM requests WHERE id >= ? AND duration_ms IS NOT NULL ORDER BY 1"
+        with closing(sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True)) as reader:
+            return [duration_ms for (duration_ms,) in reader.execute(query, (id_floor(since_ms),))]
+
+
+class Round(NamedTuple):
+    """What one load felt: see above."""
+
+    p50_ms: float
+    p99_ms: float
+    own_p99_ms: float
+    sent_late_p99_ms: float
+    loop_waited_us: float
+
 
 @dataclass
 class Job:
-    """A command that is run beside the load, again and again."""
+    """A command that is run beside the load, again and again; pause_s: after it has ended."""
 
     words: tuple[str, ...]
+    pause_s: float = 0.0
     ended: int = 0
-    p50: list[float] = field(default_factory=list)
-    p99: list[float] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
 
 
@@ -96,6 +131,7 @@ def jobs() -> dict[str, Job]:
     days = ("--from", str(today - timedelta(days=29)), "--to", str(today - timedelta(days=1)))
     return {
         "usage": Job(("usage", "--by", "user,month")),
+        "usage now and then": Job(("usage", "--by", "user,month"), _PAUSE_S),
         "usage of rows": Job(("usage", "--by", "token")),
         "report": Job(("report", f"{today - timedelta(days=30):%Y-%m}")),
         "export": Job(("export", "-o", "/dev/null")),
@@ -111,7 +147,7 @@ class Runs:
         self._config = config
 
     def start(self, job: Job) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "proxy", *job.words, "-c", str(self._config)]
+        command = [str(Path(sys.executable).parent / "tollkeeper"), *job.words, "-c", str(self._config)]
         return subprocess.Popen(
             command,
             env={**environment(), "PYTHONPATH": str(_ROOT)},
@@ -121,14 +157,18 @@ class Runs:
         )
 
     def beside(self, load: subprocess.Popen[bytes], job: Job) -> None:
-        running = self.start(job)
+        running: subprocess.Popen[bytes] | None = self.start(job)
+        due_s = 0.0
         while load.poll() is None:
-            if running.poll() is not None:
+            if running is not None and running.poll() is not None:
                 self._note(running, job)
+                running, due_s = None, time.monotonic() + job.pause_s
+            if running is None and time.monotonic() >= due_s:
                 running = self.start(job)
             time.sleep(0.05)
-        running.kill()
-        running.communicate()
+        if running is not None:
+            running.kill()
+            running.communicate()
 
     @staticmethod
     def _note(running: subprocess.Popen[bytes], job: Job) -> None:
@@ -138,18 +178,31 @@ class Runs:
         job.ended += 1
 
 
-def measure(proxy: Tollkeeper, runs: Runs, job: Job | None) -> tuple[float, float]:
-    """Return p50 and p99 of a load in ms; beside a job, if there is one."""
+def measure(proxy: LongLedger, runs: Runs, job: Job | None) -> Round:
+    """Return what a load felt; beside a job, if there is one."""
     numbers = [str(number) for number in (_RATE, _SECONDS, _CONNECTIONS)]
     command = [sys.executable, str(_HERE / "load.py"), "latency", str(proxy.port), proxy.token, *numbers, _MODEL]
+    begun_ms, waited_s = int(time.time() * 1000), proxy.loop_waited_s()
     load = subprocess.Popen(command, env={**environment(), "PYTHONPATH": str(_ROOT)}, stdout=subprocess.PIPE)
     if job is not None:
         runs.beside(load, job)
     found = json.loads(load.communicate()[0])
+    waited_s = proxy.loop_waited_s() - waited_s
     if found["failed"]:
         raise SystemExit(f"{found['failed']} requests failed: {found['first_failure']}")
     delays_us = found["delays_us"][_MODEL]
-    return delays_us[len(delays_us) // 2] / 1000, delays_us[len(delays_us) * 99 // 100] / 1000
+    return Round(
+        share(delays_us, 50) / 1000,
+        share(delays_us, 99) / 1000,
+        share(proxy.durations_ms(begun_ms), 99),
+        share(found["late_us"], 99) / 1000,
+        waited_s / len(delays_us) * 1e6,
+    )
+
+
+def share(values: list[float], percent: int) -> float:
+    """Return the percentile of sorted values."""
+    return values[len(values) * percent // 100]
 
 
 def main(folder: str, numbers: list[int], only: list[str]) -> None:
@@ -174,10 +227,9 @@ def main(folder: str, numbers: list[int], only: list[str]) -> None:
             for name in chance.sample([*known], len(known)):
                 before = measure(proxy, runs, None)
                 beside = measure(proxy, runs, known[name])
-                for job, (p50, p99) in ((alone, before), (known[name], beside)):
-                    job.p50.append(p50)
-                    job.p99.append(p99)
-                known[name].ratios.append(beside[1] / before[1])
+                alone.rounds.append(before)
+                known[name].rounds.append(beside)
+                known[name].ratios.append(beside.p99_ms / before.p99_ms)
     finally:
         for service in reversed(services):
             service.stop()
@@ -185,8 +237,10 @@ def main(folder: str, numbers: list[int], only: list[str]) -> None:
 
 
 def told(job: Job) -> dict[str, object]:
-    found: dict[str, object] = {"p50_ms": round(statistics.median(job.p50), 2)}
-    found["p99_ms"] = round(statistics.median(job.p99), 2)
+    found: dict[str, object] = {
+        name: round(statistics.median(one), 2)
+        for name, one in zip(Round._fields, zip(*job.rounds, strict=True), strict=True)
+    }
     if job.ratios:
         found |= {"ended": job.ended, "p99_ratio": round(statistics.median(job.ratios), 2)}
         found["p99_ratios"] = [round(ratio, 2) for ratio in sorted(job.ratios)]

@@ -8,7 +8,8 @@
 RATE is that of all models together, which are asked equally often, in an order by chance. With lanes, one model is
 asked through several ports at once, each at RATE, over CONNECTIONS of its own.
 
-Prints one JSON object: answered, failed, events (streams only), delays_us (sorted) by model, or by NAME. A delay is,
+Prints one JSON object: answered, failed, events (streams only), delays_us (sorted) by model, or by NAME, and late_us
+(sorted; not of streams): how much later than due a request was sent, which is in no delay. A delay is,
 for streams, from the upstream's write of an event to its arrival here (both read the same monotonic clock);
 for latency, from the request's write to the last byte of its answer.
 """
@@ -37,6 +38,7 @@ class Outcome:
     failed: int = 0
     events: int = 0
     delays_us: dict[str, list[float]] = field(default_factory=dict)
+    late_us: list[float] = field(default_factory=list)
     first_failure: str = ""
 
     def fail(self, what: str) -> None:
@@ -239,6 +241,7 @@ async def run_open_loop(
         pool, first = pools[asked.port], n // len(pools) % connections
         idle = next((c for c in pool[first:] + pool[:first] if not c.busy and c.open), None)
         if idle:
+            outcome.late_us.append((loop.time() - begun - n / rate) * 1e6)
             idle.send(asked.request, asked.delays_us)
         else:
             outcome.fail(f"all {connections} connections were busy or closed")
@@ -272,7 +275,7 @@ def main(kind: str, *arguments: str) -> None:
         ports = {name: int(port) for name, _, port in (one.partition("=") for one in named)}
         request = chat_request(token, model, stream=False, headers=headers)
         outcome = uvloop.run(run_lanes(ports, request, float(rate), float(seconds), int(connections)))
-    for one in outcome.delays_us.values():
+    for one in (*outcome.delays_us.values(), outcome.late_us):
         one.sort()
     print(json.dumps(vars(outcome)))
 
