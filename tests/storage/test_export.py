@@ -179,6 +179,7 @@ def _with(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @_with("=b")
 @_with("-b")
 @_with("ab")
+@example(["a", "m", None, None], None, 10 * 10**12, ("1",), COLUMNS, False)  # whole dollars keep their zeros
 @settings(max_examples=80, deadline=None)
 @given(
     texts=st.lists(st.none() | TEXTS, min_size=4, max_size=4),
