@@ -3,7 +3,7 @@
 Bytes in, bytes out: framing and transport are known only to the implementation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from proxy.pipeline.values.request_headers import RequestHeaders
@@ -59,6 +59,10 @@ class Downstream(Protocol):
 
     def write(self, data: bytes) -> bool:
         """Write a piece, which is not empty, of the answer that was begun; False: await drained() before the next."""
+        ...
+
+    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+        """Return what writes a piece that has the framing of a chunk of HTTP/1.1, as write() does; None: nothing."""
         ...
 
     async def drained(self) -> None:

@@ -57,6 +57,7 @@ class Meter(Protocol):
     goes_on: bool
     oversized: bool
     data_lines: int
+    cuts: bool
 
     @property
     def least_tokens(self) -> int: ...
@@ -68,6 +69,8 @@ class Meter(Protocol):
     def finished(self) -> bool: ...
 
     def feed(self, chunk: bytes) -> bytes: ...
+
+    def knows(self, read: bytes, start: int, end: int) -> bool: ...
 
     def finish(self) -> bytes: ...
 

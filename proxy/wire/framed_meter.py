@@ -23,12 +23,12 @@ class FramedMeter:
         "_before",
         "_behind",
         "_between",
-        "_cuts",
         "_frames_left",
         "_known_max_bytes",
         "_last_event",
         "_max_event_bytes",
         "_nothing_begun",
+        "cuts",
         "data_lines",
         "told_bytes",
     )
@@ -36,7 +36,7 @@ class FramedMeter:
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._known_max_bytes = min(max_event_bytes, LARGE_BYTES)  # a large event is looked at closely
-        self._cuts = False  # something of each event is taken out
+        self.cuts = False  # something of each event is taken out
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         self._before = self._behind = b""  # the two ends of an event that is known; b"": none is
         self._between: tuple[bytes, ...] = ()  # what stands between its texts, where it has several
@@ -49,20 +49,9 @@ class FramedMeter:
         """Read the next bytes from upstream and return those that may go to the client now."""
         if not self._nothing_begun:
             return self._feed_closely(chunk)
-        before, size_bytes = self._before, len(chunk)
-        if before and chunk[: len(before)] == before and size_bytes <= self._known_max_bytes:
-            at, end = len(before), size_bytes - len(self._behind)
-            if at <= end and chunk[end:] == self._behind:
-                for part in self._between:
-                    found = chunk.find(part, at, end)
-                    if found < 0 or _COLON in chunk[at:found]:
-                        break
-                    at = found + len(part)
-                else:
-                    if _COLON not in chunk[at:end]:
-                        self.data_lines += 1
-                        self.told_bytes += size_bytes
-                        return self._cut(chunk) if self._cuts else chunk
+        size_bytes = len(chunk)
+        if self.knows(chunk, 0, size_bytes):
+            return self._cut(chunk) if self.cuts else chunk
         if chunk[-2:] == b"\n\n" and size_bytes <= self._max_event_bytes and self._passes(chunk):
             lines = chunk.count(b"data:")
             self.data_lines += lines
@@ -72,8 +61,31 @@ class FramedMeter:
                 self.told_bytes += size_bytes
             if self._frames_left:
                 self._learn(chunk[: chunk.find(b"\n\n") + 2])
-            return self._cut(chunk) if self._cuts else chunk
+            return self._cut(chunk) if self.cuts else chunk
         return self._feed_closely(chunk)
+
+    def knows(self, read: bytes, start: int, end: int) -> bool:
+        """Return whether what stands there is an event that is known, and count it: it is not to be fed any more.
+
+        If nothing is cut it may go to the client as it came.
+        """
+        before, behind = self._before, self._behind
+        at = start + len(before)
+        if read[start:at] != before or not (before and self._nothing_begun) or end - start > self._known_max_bytes:
+            return False
+        behind_at = end - len(behind)
+        if at > behind_at or read[behind_at:end] != behind:
+            return False
+        for part in self._between:
+            found = read.find(part, at, behind_at)
+            if found < 0 or _COLON in read[at:found]:
+                return False
+            at = found + len(part)
+        if _COLON in read[at:behind_at]:
+            return False
+        self.data_lines += 1
+        self.told_bytes += end - start
+        return True
 
     def _feed_closely(self, chunk: bytes) -> bytes:
         """Return as feed() does, whatever comes."""

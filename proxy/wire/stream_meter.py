@@ -85,7 +85,7 @@ class StreamMeter(FramedMeter):
 
     def __init__(self, hide_usage: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         super().__init__(max_event_bytes)
-        self._hide_usage = self._cuts = hide_usage
+        self._hide_usage = self.cuts = hide_usage
         self._events: EventSplitter | None = None  # made for the first event that comes in pieces
         self._line = b""  # the start of the line within which the bytes given back ended
         self._held = bytearray()

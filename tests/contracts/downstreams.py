@@ -7,7 +7,7 @@ has all of its body, is never full, and is written only when the answer is compl
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,10 @@ class MemoryDownstream:
         self._check_here()
         self._add(data)
         return len(self.unsent) <= ROOM_BYTES
+
+    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+        """Return None: it has framing of its own, or none."""
+        return None
 
     async def drained(self) -> None:
         if len(self.unsent) > ROOM_BYTES and not self.is_gone:
@@ -169,6 +173,10 @@ class LineDownstream:
             raise ConnectionResetError
         self._pieces.append(data)
         return True
+
+    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+        """Return None: a line has no framing."""
+        return None
 
     async def drained(self) -> None:
         """Return at once: a line has room for everything."""

@@ -20,6 +20,12 @@ MUTATIONS: Final = (
         ("tests/streams/test_keys.py::test_no_answer_tells_the_key",),
     ),
     Mutation(
+        "half-a-size-forgotten",
+        "A chunk whose size came in two reads is passed on with half of it, and the client reads a wrong length.",
+        (Patch("UpstreamConnection.data_received", "answer.between_chunks = False", "pass"),),
+        ("tests/providers/test_chunk_head.py::test_half_a_size_is_not_forgotten",),
+    ),
+    Mutation(
         "a-proxy-that-is-not-used",
         "The variables that name a proxy are ignored, and no provider is reached from behind one.",
         (Patch("_FileReading.take_keys", "self._proxy_from_environment(name, providers[name])"),),

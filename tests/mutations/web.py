@@ -24,6 +24,12 @@ MUTATIONS: Final = (
         ("tests/contracts/test_downstream.py::test_a_client_that_reads_slowly[memory]",),
     ),
     Mutation(
+        "chunks-that-nobody-waits-with",
+        "What a slow client has not read yet is held in memory where it passes in the chunks that it came in.",
+        (Patch("FastDownstream._write_chunk", "return not self._connection.choked", "return True"),),
+        ("tests/providers/test_chunk_head.py::test_what_a_client_says_to_a_chunk",),
+    ),
+    Mutation(
         "chunks-of-an-older-version",
         "A body in chunks over HTTP/1.0 is served, and the server before this one takes its end for a next request.",
         (Patch("check_framing", "request.version == HttpVersion10", "request.version is None"),),

@@ -1,12 +1,13 @@
 """A stream to the client as it comes: a meter listens, and the last bytes wait for the settlement."""
 
 import asyncio
+from collections.abc import Callable
 
 from proxy.core.errors import ApiError
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
 from proxy.pipeline.relay.base import Relay
-from proxy.providers.transport.base import TransportError
+from proxy.providers.transport.base import TakeChunk, TransportError
 from proxy.providers.transport.inflate import ENCODINGS
 from proxy.wire.endpoint import Meter
 from proxy.wire.redact import ErrorScreen
@@ -22,6 +23,7 @@ class StreamRelay(Relay):
     """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
 
     meter: Meter
+    write_chunk: Callable[[bytes], bool]  # to the client as it is
     tail = b""  # the last bytes that went to the client
     stopped = False  # nothing came after [DONE], and we stopped reading
     packed = False  # in a way that cannot be decompressed here: it passes unread
@@ -103,8 +105,9 @@ class StreamRelay(Relay):
 
     async def _pump(self) -> None:
         """Pass everything on up to [DONE]; reading waits for a slow client."""
+        take_chunk = self.chunk_taker()
         while not self.meter.done:
-            if await self.answer.pump(self._take):
+            if await self.answer.pump(self._take, take_chunk):
                 return
             if not self.meter.done:
                 await self.context.drained()
@@ -114,6 +117,24 @@ class StreamRelay(Relay):
         self.forward(self.meter.release())
         while not await self.answer.pump(self._take):
             await self.context.drained()
+
+    def chunk_taker(self) -> TakeChunk | None:
+        """Return what takes chunks that go to the client as they came, framing and all; None: none do."""
+        write_chunk = None if self.meter.cuts else self.context.downstream.chunk_writer()
+        if write_chunk is None:
+            return None
+        self.write_chunk = write_chunk
+        return self._take_chunk
+
+    def _take_chunk(self, chunk: bytes, start: int) -> bool | None:
+        """Pass a chunk on whose payload is an event that is known, and changes nothing; None: it is another."""
+        if self.looks or not self.meter.knows(chunk, start, len(chunk) - 2):
+            return None
+        try:
+            return self.write_chunk(chunk)
+        except ConnectionError:
+            self.context.set_gone()
+            return True
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""

@@ -31,6 +31,11 @@ class ConnectionCounts(NamedTuple):
 NO_CONTENT = "the provider sent keep-alives, but no content within the first-token time-out"
 
 Take = Callable[[bytes], bool]  # takes the next piece; False: no more for now
+TakeChunk = Callable[[bytes, int], bool | None]
+"""Takes a read that is one chunk of HTTP/1.1, with its framing, where its payload begins at this index.
+
+As take, but for None: it has taken nothing, and take gets the payload.
+"""
 MayEnd = Callable[[], Awaitable[None]]
 """Awaited once, before the last bytes of a body leave: what goes out before them is no request that can be acted on.
 
@@ -78,8 +83,11 @@ class UpstreamResponse(Protocol):
         """Return the next piece as it came, b"" at the end; raises TransportError if the answer breaks."""
         ...
 
-    async def pump(self, take: Take) -> bool:
-        """Pass each piece to take as it comes; return True at the end, False as soon as take does. Raises as read()."""
+    async def pump(self, take: Take, take_chunk: TakeChunk | None = None) -> bool:
+        """Pass each piece to take as it comes; return True at the end, False as soon as take does. Raises as read().
+
+        take_chunk: asked first for a read that is one chunk, by a transport that sees its framing.
+        """
         ...
 
     def abort(self) -> None:

@@ -1,7 +1,7 @@
 """A request of aiohttp's server, as the pipeline sees it: any method and version, a body in pieces."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -81,8 +81,14 @@ class AiohttpDownstream:
         return BegunResponse(self.request, chunked=chunked, keep_alive=not close)
 
     def write(self, data: bytes) -> bool:
+        return self._write_as_it_is(chunk(data) if self._chunked else data)
+
+    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+        return self._write_as_it_is if self._chunked else None
+
+    def _write_as_it_is(self, data: bytes) -> bool:
         transport = self._transport()
-        transport.write(chunk(data) if self._chunked else data)
+        transport.write(data)
         return transport.get_write_buffer_size() <= UNSENT_MAX_BYTES
 
     async def drained(self) -> None:

@@ -1,6 +1,6 @@
 """A request that comes from within the process, and its answer in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from multidict import CIMultiDict
 
@@ -44,6 +44,10 @@ class CollectingDownstream:
     def write(self, data: bytes) -> bool:
         self.collected += data
         return True
+
+    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+        """Return None: what is collected has no framing."""
+        return None
 
     async def drained(self) -> None:
         """Return at once: memory is never full."""

@@ -1,7 +1,7 @@
 """A connection of the fast path, as the pipeline sees it: one request after the other."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from proxy.core.latch import Latch
@@ -84,6 +84,16 @@ class FastDownstream:
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # chunk(), which costs as much again to call
+        return not self._connection.choked
+
+    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+        return self._write_chunk
+
+    def _write_chunk(self, chunk: bytes) -> bool:
+        transport = self._connection.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        transport.write(chunk)
         return not self._connection.choked
 
     async def drained(self) -> None:

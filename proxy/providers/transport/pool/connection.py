@@ -10,6 +10,8 @@ import httptools
 
 from proxy.core.name_cache import NameCache
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport.base import TakeChunk
+from proxy.providers.transport.pool.chunk_head import chunk_heads, is_one_chunk
 from proxy.providers.transport.pool.known_head import KnownHead, known_head
 from proxy.providers.transport.pool.response import PooledResponse
 
@@ -173,7 +175,7 @@ class UpstreamConnection(asyncio.Protocol):
         if answer is None:  # an answer without a request
             self.abort()
             return
-        if answer.failed:
+        if answer.failed or (answer.take_chunk is not None and self._pass_chunk(answer, answer.take_chunk, data)):
             return
         had_head = answer.status != 0
         is_first = not self._bare_bytes and not had_head  # nothing of the answer has come yet
@@ -186,6 +188,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._end(answer, True)
                 return
         answer.fed = True
+        answer.between_chunks = False
         self._new_bytes = len(data)
         came = self._came
         try:
@@ -215,7 +218,11 @@ class UpstreamConnection(asyncio.Protocol):
             answer.wake()
         else:  # to the reader in pump(), without waking it
             self._bare_bytes = 0
-            piece = came[0] if len(came) == 1 else b"".join(came)
+            if len(came) == 1:
+                piece = came[0]
+                answer.between_chunks = answer.take_chunk is not None and is_one_chunk(data, piece)
+            else:
+                piece = b"".join(came)
             came.clear()
             try:
                 if answer.take(piece):
@@ -226,6 +233,25 @@ class UpstreamConnection(asyncio.Protocol):
                 answer.take = None
                 answer.stopped = True
             answer.wake()
+
+    def _pass_chunk(self, answer: PooledResponse, take_chunk: TakeChunk, data: bytes) -> bool:
+        """Return whether a read is one chunk and was taken as it came: llhttp stands between two then as before."""
+        head = chunk_heads[len(data)]
+        start = len(head)
+        if not answer.between_chunks or data[:start] != head or data[-2:] != b"\r\n":
+            return False
+        answer.fed = True
+        try:
+            may_go_on = take_chunk(data, start)
+        except Exception as error:  # noqa: BLE001 - raised again in pump()
+            answer.fault = error
+            answer.wake()
+            return True
+        if may_go_on is False:
+            answer.take = answer.take_chunk = None
+            answer.stopped = True
+            answer.wake()
+        return may_go_on is not None
 
     def _learn(self, answer: PooledResponse, data: bytes) -> None:
         """Keep the pattern of a whole answer's head for the next ones."""

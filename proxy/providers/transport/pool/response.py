@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.core.eager_task import InlineFuture
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TransportError, read_to
+from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TakeChunk, TransportError, read_to
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
 from proxy.providers.transport.pool.known_head import KnownHead, WholeAnswer
 from proxy.wire.headers import pick_response_headers
@@ -29,6 +29,7 @@ class PooledResponse:
         "_transport",
         "_waiter",
         "awaits_content",
+        "between_chunks",
         "complete",
         "deadlines",
         "failed",
@@ -43,6 +44,7 @@ class PooledResponse:
         "status",
         "stopped",
         "take",
+        "take_chunk",
         "unread_bytes",
         "whole_answer",
     )
@@ -69,6 +71,8 @@ class PooledResponse:
         self.paused = False  # reading is stopped until the reader has caught up
         self.fed = True  # something arrived since the last sweep
         self.take: Take | None = None  # the reader waiting in pump()
+        self.take_chunk: TakeChunk | None = None  # and what it takes with its framing
+        self.between_chunks = False  # the last read was one whole chunk
         self.stopped = False  # take wants no more for now
 
     # The reader's side.
@@ -122,11 +126,11 @@ class PooledResponse:
             raise TransportError("broken", text, dispatched=True) from None
         return piece
 
-    def pump(self, take: Take) -> Coroutine[Any, Any, bool]:
+    def pump(self, take: Take, take_chunk: TakeChunk | None = None) -> Coroutine[Any, Any, bool]:
         """Pass each piece to take; pieces that came together are passed as one. What take raises is raised here."""
-        return self._pump(take) if self._inflater is None else read_to(self, take)
+        return self._pump(take, take_chunk) if self._inflater is None else read_to(self, take)
 
-    async def _pump(self, take: Take) -> bool:
+    async def _pump(self, take: Take, take_chunk: TakeChunk | None) -> bool:
         while True:
             if self.pieces:
                 if not take(self._taken()):
@@ -134,11 +138,11 @@ class PooledResponse:
             elif self.complete:
                 return True
             else:
-                self.take = take
+                self.take, self.take_chunk = take, take_chunk
                 try:
                     await self.wait()
                 finally:
-                    self.take = None  # take usually refers to this object: break the cycle
+                    self.take = self.take_chunk = None  # they usually refer to this object: break the cycle
                 if self.stopped:
                     self.stopped = False
                     return False
