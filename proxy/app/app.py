@@ -60,6 +60,7 @@ from proxy.storage.audit import PROXY, Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
 from proxy.storage.reports import Reports
 from proxy.web.admin.people_cache import PeopleCache
+from proxy.web.dashboard.early_pages import ready_pages
 from proxy.web.dashboard.open_sessions import OpenSessions
 from proxy.web.deps import Deps
 from proxy.web.http_servers import HttpServers
@@ -372,9 +373,12 @@ class App:
         tcp = await listen_tcp(lane or users_server, settings.server.host, settings.server.port)
         self._sockets.append(tcp)
         self.port = bound_port(tcp)
-        if settings.admin.listen is not None:
-            await self._listen_for_operators(settings.admin.listen, servers.for_operators())
+        operators_server = None if settings.admin.listen is None else servers.for_operators()
+        if settings.admin.listen is not None and operators_server is not None:
+            await self._listen_for_operators(settings.admin.listen, operators_server)
         deps.pages_at = _pages_at(settings, self.admin_port or self.port)
+        pages_server = users_server if operators_server is None else operators_server
+        deps.dashboard.early = asyncio.ensure_future(ready_pages(deps, pages_server.load))
         path = socket_path(settings.database)
         if path is not None:
             self._sockets.append(await listen_unix(socket_server, path))

@@ -264,7 +264,7 @@ async def test_a_stop_is_made_listed_on_every_page_and_ended(office: Office) -> 
     assert "too much &lt;b&gt;" in page
     people = (await office.admin.get("/dashboard/people")).body.decode()
     assert "1 stopped" in people
-    row = people[people.index('<td><a href="/dashboard/people/dan">') :]
+    row = people[people.index('<td data-label="User"><a href="/dashboard/people/dan">') :]
     assert "stopped" in row[: row.index("</tr>")]
     stop_id = re.search(r"/dashboard/stop/([^/]+)/resume", page)[1]  # type: ignore[index]
     assert (await office.admin.post("/dashboard/stop", {"kind": "user", "subject": "dan"})).status == 303

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
 from markupsafe import Markup
+from msgspec.structs import replace
 
 from proxy.core.errors import ApiError, CallerError, OwnError
 from proxy.pipeline.context import RequestContext
@@ -22,7 +22,7 @@ from proxy.web.dashboard.form_keys import check_form_key, new_form_key
 from proxy.web.dashboard.live_part import read_part
 from proxy.web.dashboard.live_stream import stream_events
 from proxy.web.dashboard.period import CHOICES
-from proxy.web.dashboard.prepare import prepare
+from proxy.web.dashboard.prepare import begin_preparing
 from proxy.web.dashboard.response_headers import security_headers
 from proxy.web.dashboard.session import NOBODY, Session
 from proxy.web.dashboard.sessions import session_of
@@ -90,8 +90,8 @@ def _failure(context: RequestContext) -> OwnError:
 
 async def _viewed(context: RequestContext, deps: Deps, method: str, path: str, query: Mapping[str, str]) -> Reply:
     view, parameters = _find(method, path)
-    if deps.dashboard.preparing is None and view.audience == "operator":
-        deps.dashboard.preparing = asyncio.ensure_future(prepare(deps))
+    if view.audience == "operator":
+        begin_preparing(deps)
     session = session_of(context, deps, view.audience, is_use=not view.is_fragment) or (
         NOBODY if view.is_open else None
     )

@@ -11,12 +11,12 @@ from proxy.web.dashboard.charts.figure import Chart
 from proxy.web.dashboard.charts.series import Number, Series
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.figures import money_text
-from proxy.web.dashboard.view import DashboardRequest
+from proxy.web.dashboard.view import DashboardRequest, Look
 
 
-def time_word(request: DashboardRequest) -> str:
+def time_word(look: Look) -> str:
     """Return in what the page's period is cut: hour or day, words of the operator's API."""
-    return "hour" if request.period.word == "24h" else "day"
+    return "hour" if look.period.word == "24h" else "day"
 
 
 def cost_chart(request: DashboardRequest, rows: Sequence[Mapping[str, Any]]) -> Markup:

@@ -1,8 +1,9 @@
 """Make a live part of a page: once for all who see the same."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.web.dashboard.fragments import MadeFragment, Stamp
 from proxy.web.dashboard.table import views_of

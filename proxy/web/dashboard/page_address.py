@@ -19,9 +19,14 @@ def is_page(path: str) -> bool:
 async def answer_at(
     context: RequestContext, deps: Deps, method: str, path: str, query: str, *, has_dashboard: bool
 ) -> Reply:
-    """Return what answer.py answers; the pages are imported beside the event loop, so that no request waits for it."""
-    pages: Any = deps.dashboard.pages
-    if pages is None:
-        pages = deps.dashboard.pages = await asyncio.to_thread(importlib.import_module, _PAGES)
+    """Return what answer.py answers."""
+    pages = await pages_of(deps)
     reply: Reply = await pages.answer_page(context, deps, method, path, query, has_dashboard=has_dashboard)
     return reply
+
+
+async def pages_of(deps: Deps) -> Any:
+    """Return answer.py; it is imported beside the event loop, so that no request waits for it."""
+    if deps.dashboard.pages is None:
+        deps.dashboard.pages = await asyncio.to_thread(importlib.import_module, _PAGES)
+    return deps.dashboard.pages

@@ -5,16 +5,29 @@ A proxy that nobody looks at compiles no templates and keeps no people; whoever 
 
 import asyncio
 
-from proxy.core.errors import LedgerError
+from proxy.core.errors import ApiError, LedgerError
+from proxy.storage.audit import PROXY
+from proxy.web.admin.route import Operator, Role
+from proxy.web.dashboard.admin_calls import AdminCalls
+from proxy.web.dashboard.pages.overview import overview_sums
 from proxy.web.dashboard.templates import compile_templates
+from proxy.web.dashboard.view import Look
 from proxy.web.deps import Deps
 
 
+def begin_preparing(deps: Deps) -> None:
+    """Begin it once; whoever looks meanwhile does not wait for it."""
+    if deps.dashboard.preparing is None:
+        deps.dashboard.preparing = asyncio.ensure_future(prepare(deps))
+
+
 async def prepare(deps: Deps) -> None:
-    """Compile the templates, and read all people and limits once."""
+    """Compile the templates, read all people and limits, and sum what the first page shows."""
     await asyncio.to_thread(compile_templates)
+    now_ms = deps.services.clock.now_ms()
     try:
         await deps.people.read()
-        await deps.every_limit.rows(deps.services.clock.now_ms())
-    except LedgerError:  # the page that needs them says so
+        await deps.every_limit.rows(now_ms)
+        await overview_sums(Look({}, AdminCalls(deps, Operator(PROXY, Role.VIEWER)), now_ms, deps))
+    except (LedgerError, ApiError):  # the page that needs them says so
         return

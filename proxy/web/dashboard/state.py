@@ -18,16 +18,18 @@ class DashboardState(Struct):
     fragments: FragmentCache = field(default_factory=FragmentCache)
     notes: SessionNotes = field(default_factory=SessionNotes)
     pages: ModuleType | None = None  # what answers for them, once somebody has looked
-    preparing: "asyncio.Task[None] | None" = None  # begun by the first look
+    early: "asyncio.Task[None] | None" = None  # begun by the start
+    preparing: "asyncio.Task[None] | None" = None  # begun by the first look, or by the start
     streams: int = 0  # pages that are told of changes
     streams_begun: int = 0  # since the start
     sync: SyncRun | None = None  # the last one that somebody has started by the button
 
     async def close(self) -> None:
         """End what runs by itself."""
-        if self.preparing is not None:
-            self.preparing.cancel()
-            await asyncio.gather(self.preparing, return_exceptions=True)
+        for task in (self.early, self.preparing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.answers.close()
         if self.sync is not None:
             await self.sync.close()

@@ -11,6 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from proxy.core.paced import paced
 from proxy.web.dashboard import figures
 from proxy.web.dashboard.static_files import static_address
+from proxy.web.dashboard.table_rows import rows_of
+from proxy.web.dashboard.template_cache import TemplateCache
 from proxy.web.dashboard.view import address_of, below
 
 _FIRST: Final = ("overview.html", "base.html", "_macros.html", "_zoom.html", "requests.html", "people.html")
@@ -18,9 +20,11 @@ _FIRST: Final = ("overview.html", "base.html", "_macros.html", "_zoom.html", "re
 
 @functools.cache
 def environment() -> Environment:
-    """Return the one environment; templates are compiled at their first use."""
+    """Return the one environment; templates are compiled at their first use, of all starts if that can be kept."""
+    folder = Path(__file__).with_name("templates")
     made = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        loader=FileSystemLoader(folder),
+        bytecode_cache=TemplateCache(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -38,7 +42,7 @@ def environment() -> Environment:
         share=figures.share_text,
         duration=figures.duration_text,
         time_of=figures.time_element,
-        paced=paced,  # for tables: a row is some hundred microseconds of a thread's work
+        rows_of=rows_of,
     )
     return made
 
@@ -54,7 +58,7 @@ async def render(template: str, make_values: Callable[[], Mapping[str, Any]]) ->
 
 
 def compile_templates() -> None:
-    """Compile all templates, those of the first page first; takes some tenths of a second, for a thread."""
+    """Compile all templates, those of the first page first; takes some tenths of a second, once, for a thread."""
     made = environment()
-    for name in paced((*_FIRST, *made.list_templates()), 1):
+    for name in paced((*_FIRST, *made.list_templates(extensions=["html"])), 1):
         made.get_template(name)  # which has those that it knows

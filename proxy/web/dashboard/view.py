@@ -60,23 +60,17 @@ class Events(Struct, frozen=True):
 Shown = Page | Fragment | Redirect | Whole | Events
 
 
-class DashboardRequest(Struct, frozen=True):
-    """A request for a page after all checks.
+class Look(Struct, frozen=True):
+    """What a page's figures depend on: who asks the operator's API, when, and of which period.
 
-    api asks the operator's API as this session. On a user's own page it asks as a viewer, who may read of everybody:
-    there every call names session.user.
+    api asks as the session of the page. On a user's own page it asks as a viewer, who may read of everybody: there
+    every call names session.user.
     """
 
-    path: Mapping[str, str]  # the parameters in the path, decoded
     query: Mapping[str, str]  # of a parameter that comes twice the last
-    form: Mapping[str, str]  # of a POST
-    form_lists: Mapping[str, Sequence[str]]  # the same, with every value
-    session: Session
     api: AdminCalls
-    address_path: str  # as it was asked for, without the query
     now_ms: int
     deps: Deps
-    context: RequestContext
 
     @property
     def zone(self) -> ZoneInfo:
@@ -90,6 +84,17 @@ class DashboardRequest(Struct, frozen=True):
             return read_period(self.query.get("period"), self.zone, self.now_ms)
         except ValueError:
             return read_period(None, self.zone, self.now_ms)
+
+
+class DashboardRequest(Look, frozen=True):
+    """A request for a page after all checks."""
+
+    path: Mapping[str, str]  # the parameters in the path, decoded
+    form: Mapping[str, str]  # of a POST
+    form_lists: Mapping[str, Sequence[str]]  # the same, with every value
+    session: Session
+    address_path: str  # as it was asked for, without the query
+    context: RequestContext
 
     @property
     def wants_csv(self) -> str | None:

@@ -14,6 +14,9 @@ async () => {
       .filter((one) => !one.parentElement.closest(".scroll, .table-scroll, pre"));
     wrong.push(`it scrolls sideways: ${root.scrollWidth} > ${root.clientWidth}: ${wide.slice(0, 3).map(named).join("; ")}`);
   }
+  for (const box of document.querySelectorAll(".scroll:has(> .cards)")) {
+    if (innerWidth <= 560 && box.scrollWidth > box.clientWidth) wrong.push(`${named(box)} scrolls sideways on a phone`);
+  }
   if (!document.title.trim()) wrong.push("it has no title");
   if (!root.lang) wrong.push("it has no language");
   const headings = [...document.querySelectorAll("h1")].filter(shown);

@@ -21,7 +21,7 @@ from proxy.web.dashboard.figures import money_text, read_at, share_text, short_c
 from proxy.web.dashboard.large_sums import PeriodSums, read_sums
 from proxy.web.dashboard.pages.people import base_url_of
 from proxy.web.dashboard.table import Column, Row, Table
-from proxy.web.dashboard.view import DashboardRequest, Page, View, address_of, below
+from proxy.web.dashboard.view import DashboardRequest, Look, Page, View, address_of, below
 
 _SERIES: Final = 6  # that are drawn, and all others as one
 _TOP: Final = 5
@@ -89,7 +89,7 @@ async def _show(request: DashboardRequest) -> Page:
     if request.wants_csv is not None:
         return await _whole_tables(request)
     sums, status, attention = await asyncio.gather(
-        _sums(request), request.api.get("/status"), request.api.all("/attention", most=1000)
+        overview_sums(request), request.api.get("/status"), request.api.all("/attention", most=1000)
     )
     spending, outlook = sums.value
     is_new = not (outlook.months["total"]["requests"] or spending.models["total"]["requests"])
@@ -134,13 +134,13 @@ async def _begun(request: DashboardRequest) -> Mapping[str, bool]:
     return {"key": any(not key["disabled"] and not key["management"] for key in keys), "user": bool(tokens)}
 
 
-async def _sums(request: DashboardRequest) -> PeriodSums[tuple[_Spending, _Outlook]]:
+async def overview_sums(look: Look) -> PeriodSums[tuple[_Spending, _Outlook]]:
     """Return the sums of the period, by far the most of the work: those of a large ledger are kept for a while."""
-    return await read_sums(request, "overview", lambda: _read_sums(request))
+    return await read_sums(look, "overview", lambda: _read_sums(look))
 
 
-async def _read_sums(request: DashboardRequest) -> tuple[_Spending, _Outlook]:
-    api, period, word = request.api, request.period, time_word(request)
+async def _read_sums(look: Look) -> tuple[_Spending, _Outlook]:
+    api, period, word = look.api, look.period, time_word(look)
     within = {"since": period.since, "until": period.until}
     spending = asyncio.gather(
         api.get("/usage", {"by": f"{word},model", "series": _SERIES, **within}),
