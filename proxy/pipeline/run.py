@@ -5,6 +5,7 @@ import asyncio
 from proxy.core.errors import CallerError
 from proxy.pipeline.admission.bookable_targets import keep_bookable
 from proxy.pipeline.admission.eased import open_route
+from proxy.pipeline.admission.limiter import HELD
 from proxy.pipeline.admission.reserve import reserve
 from proxy.pipeline.admission.spent_limit import NONE_WAIVED, after_refusal
 from proxy.pipeline.context import RequestContext
@@ -62,7 +63,7 @@ async def run(context: RequestContext, services: Services) -> Reply:
 async def answer(context: RequestContext, services: Services) -> Reply:
     """Reserve, send, relay: from reserve() on all ends in one settlement, after success, failure, hang-up and cut."""
     hops, reservation, holding = planned_hops(context, services)
-    if hops is None or reservation is None or await holding is not None:
+    if hops is None or reservation is None or (holding is not HELD and not await holding):
         hops, reservation = await _reserve(context, hops, services)
     async with Recorder(context, reservation, services) as recorder:
         try:

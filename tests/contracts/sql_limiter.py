@@ -116,6 +116,23 @@ class SqlLimiter:
 
         return asyncio.ensure_future(reserved())
 
+    def reserve_freely(
+        self,
+        id_: int,
+        scopes: tuple[str, ...],
+        now_ms: int,
+        amounts: Amounts,
+        quotas: Sequence[Quota],
+        left: tuple[int, int],
+    ) -> Awaitable[bool]:
+        needed = amounts._replace(cost_pusd=left[0], tokens=left[1])
+
+        async def reserved() -> bool:
+            leave = await self._start(lambda: all(self._leaves(quota, now_ms, needed) for quota in quotas))
+            return leave and await self.reserve(id_, scopes, now_ms, amounts, quotas) is None
+
+        return asyncio.ensure_future(reserved())
+
     def raise_hold(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Awaitable[LimitExceeded | None]:
         more = more._replace(requests=0)
 
@@ -330,6 +347,16 @@ class SqlLimiter:
             return None
         is_in_way = kind.is_returned and used + needed <= quota.amount
         return LimitExceeded(quota, used, held, needed, resets_at_ms, is_in_way)
+
+    def _leaves(self, quota: Quota, now_ms: int, needed: Amounts) -> bool:
+        """Return whether a limit leaves so much, also where nothing is needed of it."""
+        kind, (used, held, _) = BY_NAME[quota.kind], self._sums(quota, now_ms)
+        if kind.unit == "open":
+            return held < quota.amount
+        place = COUNTED.index(kind)
+        if quota.mode == "soft" and not kind.is_exact:
+            return used + needed.likely[place] < quota.amount
+        return kind.piece is not None or used + held + needed.counted[place] <= quota.amount
 
     @staticmethod
     def _first(refusals: list[LimitExceeded]) -> LimitExceeded | None:

@@ -55,6 +55,15 @@ async def row_of(limiter: Limiter, quota: Quota, now_ms: int = NOW_MS) -> LimitR
     return row
 
 
+@pytest.mark.parametrize(("left_pusd", "is_held"), [(1000, True), (1001, False)])
+async def test_it_reserves_freely_where_more_is_left_than_it_needs(
+    limiter: Limiter, left_pusd: int, is_held: bool
+) -> None:
+    assert await limiter.reserve_freely(1, SCOPES, NOW_MS, Amounts(400, 0), (COST,), (left_pusd, 0)) is is_held
+    row = await row_of(limiter, COST)
+    assert (row.reserved, set(limiter.open_ids())) == ((400, {1}) if is_held else (0, set()))
+
+
 @pytest.mark.parametrize("kind", [*(kind.name for kind in COUNTED), "concurrency"])
 async def test_of_a_burst_exactly_as_many_pass_as_there_is_room_for(limiter: Limiter, kind: str) -> None:
     quota = one(kind, 37)
@@ -196,6 +205,7 @@ async def test_the_one_in_memory_takes_no_turn_of_the_loop() -> None:
     await limiter.raise_to(1, 800)
     await limiter.settle(1, "settled", 800, 0)
     assert await limiter.limits((COST,), NOW_MS)
+    assert await limiter.reserve_freely(2, SCOPES, NOW_MS, Amounts(100, 0), (COST,), (200, 0))
     assert turns == []
 
 
@@ -212,7 +222,7 @@ QUOTAS = (
 )
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("reserve", "settle", "release", "pending", "raise", "excess", "adjust", "later")),
+        st.sampled_from(("reserve", "freely", "settle", "release", "pending", "raise", "excess", "adjust", "later")),
         st.integers(0, 7),
         st.integers(0, 400),
     ),
@@ -228,6 +238,9 @@ async def _step(limiter: Limiter, name: str, id_: int, amount: int, now_ms: int)
         amounts = Amounts(amount, amount // 2, 1, amount // 3, amount // 4, pieces=pieces)
         refused = await limiter.reserve(id_, SCOPES, now_ms, amounts, QUOTAS)
         return None if refused is None else (refused.quota, refused.used, refused.reserved, refused.needed)
+    if name == "freely" and not is_open:
+        amounts = Amounts(amount, amount // 2, 1, amount // 3, amount // 4)
+        return await limiter.reserve_freely(id_, SCOPES, now_ms, amounts, QUOTAS, (2 * amount, amount))
     if name == "adjust":
         await limiter.adjust(SCOPES, now_ms, amount)
     if not is_open:
@@ -264,6 +277,7 @@ def test_both_answer_the_same(steps: list[tuple[str, int, int]], tmp_path_factor
                 assert [row[:8] for row in rows[0]] == [row[:8] for row in rows[1]], (name, id_, amount)
                 headroom = [await each.headroom_pusd(QUOTAS, now_ms) for each in (memory, sql)]
                 assert headroom[0] == headroom[1]
+            assert memory.book.audit() == []
         finally:
             await sql.settled()
             sql.close()

@@ -79,10 +79,10 @@ MUTATIONS: Final = (
         (
             Patch(
                 "LimitWindows.headroom_pusd",
-                "amount - settled[COST] - reserved[COST]",
-                "amount + 1 - settled[COST] - reserved[COST]",
+                "most - taken[COST]",
+                "most + 1 - taken[COST]",
             ),
-            Patch("LimitWindows.refusals", "... + needed <= amount", "... + needed <= amount + 1"),
+            Patch("LimitWindows.refusals", "... + needed <= most", "... + needed <= most + 1"),
             Patch(
                 "CountedLimit.refusal",
                 "used + reserved + needed <= self.amount",
@@ -90,6 +90,18 @@ MUTATIONS: Final = (
             ),
         ),
         (f"{_CLAMP}never_below_256",),
+    ),
+    Mutation(
+        "window-of-another-minute",
+        "What ends after its window is over counts in the next one as well.",
+        (Patch("ScopeTotals.end", "self._in_all_from_ms <= started_ms < self._in_all_until_ms", "True"),),
+        ("tests/policy/test_quota.py::test_a_storm_of_random_operations_never_overspends",),
+    ),
+    Mutation(
+        "limits-that-stand-still",
+        "What a limit leaves is worked out once, though a window has taken the place of another.",
+        (Patch("QuotaBook._windows", "totals.moves != moves", "False"),),
+        ("tests/policy/test_quota.py::test_what_two_users_share_moves_for_both",),
     ),
     Mutation(
         "no-hold-for-the-rich",

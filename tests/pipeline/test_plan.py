@@ -16,14 +16,18 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
+from proxy.core.limit_kinds import NAMES as NAMES_OF_KINDS
 from proxy.pipeline import plan, run
+from proxy.pipeline.admission.limiter import HELD
 from proxy.pipeline.stops import NewStop
 from proxy.storage.audit import Actor
 from tests.support import sampling
 from tests.support.installation import settings, token_hash_of, token_of, write_config
+from tests.support.leaks import nothing_leaks
+from tests.support.moved_clock import MovedClock
 from tests.support.patience import eventually
 from tests.support.raw import Answer, Client, connect, request_bytes
-from tests.support.stand import CHAT, MESSAGES, MODEL, Stand, stand
+from tests.support.stand import CHAT, MESSAGES, MODEL, Stand, app_in_loop, models_known, simulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,9 +35,15 @@ ROOT = Actor("root", "socket")
 OTHER = "openai/gpt-4o"
 PLAIN = "plain/gpt-4o-mini"
 STEPS = 70
+HOUR_MS = 3_600_000
+START_MS = 1_799_996_400_000 // HOUR_MS * HOUR_MS  # far from the end of a day, in every zone of Europe
 NAMES = ("anna", "bob")
 # what is another one in each request: numbers of requests and generations, and times
-MOVING = ("x-request-id", "x-generation-id", "x-upstream-request-id", "date", "cf-ray", "content-length", "retry-after")
+# the first ones are in bodies too, where what follows may be a part of them
+MOVING = (
+    *("x-request-id", "x-generation-id", "x-upstream-request-id", "date", "cf-ray", "content-length", "retry-after"),
+    *(f"x-ratelimit-reset-{kind}" for kind in NAMES_OF_KINDS),
+)
 WAITS = re.compile(rb"[0-9]+ s\b")
 MOVING_COLUMNS = ("request_id", "ts", "generation_id", "ttft_ms", "duration_ms", "day")
 FAILURES = ("bad_key", "no_credit", "rate_limited", "overloaded", "broken")
@@ -70,6 +80,7 @@ CHANGES: list[dict[str, Any]] = [  # of the file
     {"users": {"anna": {"models": ["openai/gpt-4o"]}}},
     {"users": {"anna": {"default_model": OTHER}, "bob": {"fallback": False}}},
     {"users": {"anna": {"limits": [{"cost": "$1/day", "models": ["openai/*"]}]}}},
+    {"users": {"anna": {"max_tokens": 60}}},
     {"users": {"anna": {"token_hash": token_hash_of("eva")}}},
     {"presets": {MODEL: {"targets": [PLAIN]}}},
     {"presets": {"mail": BOTH}, "use_cases": {"mail": "mail"}},
@@ -88,6 +99,23 @@ CHANGES: list[dict[str, Any]] = [  # of the file
     {"auto": {"models": [MODEL, OTHER]}},
     {"defaults": {"parameters": {"temperature": 0.5}}},
     {"routing": {"deadline_s": 30}},
+]
+LIMITS: list[dict[str, Any]] = [  # of anna's: some have room for all, some for some, some lower what is asked for
+    {"cost": ["$0.0006/hour", "$5/month"]},
+    {"cost": "$0.0025/day"},
+    {"cost": {"amount": "$0.0002", "window": "3h", "mode": "soft"}, "requests": "9/hour"},
+    {"cost": "$3/month", "tokens": "2M/day", "requests": "500/day", "concurrency": 3},
+    {"tokens": "1100/hour"},
+    {"tokens": {"amount": "900", "window": "hour", "mode": "soft"}, "cost": "$2"},
+    {"requests": "6/hour", "images": "2/day"},
+]
+SHORT = {"max_tokens": 200}
+FEW = {"limits": {"cost": "$0.004/day", "requests": "20/hour"}}
+LIMITED: list[dict[str, Any]] = [
+    *({"users": {"anna": {"limits": limits}}} for limits in LIMITS),
+    {"users": {"anna": {"group": "family", "limits": LIMITS[3]}}, "groups": {"family": FEW}},
+    {"users": {"anna": {"limits": LIMITS[1]}}, **FEW},
+    {"users": {"anna": {"limits": LIMITS[1]}}, "quotas": {"on_over_budget": "refuse"}},
 ]
 
 
@@ -115,8 +143,9 @@ def _over(below: Any, more: Any) -> Any:
 class Side:
     """One installation, asked over kept connections or over fresh ones."""
 
-    def __init__(self, stand: Stand, *, keeps: bool) -> None:
+    def __init__(self, stand: Stand, clock: MovedClock, *, keeps: bool) -> None:
         self.stand = stand
+        self.clock = clock
         self._kept: dict[tuple[str, int], Client] = {}
         self._keeps = keeps
 
@@ -131,6 +160,10 @@ class Side:
         else:
             await client.close()
         return answer
+
+    def move_to_hour(self, hours: int) -> None:
+        """Let time pass to the edge of an hour, so that both sides are as far from the next."""
+        self.clock.move_to((self.clock.now_ms() // HOUR_MS + hours) * HOUR_MS)
 
     async def close(self) -> None:
         for client in self._kept.values():
@@ -155,7 +188,7 @@ Change = Callable[[Side], Awaitable[object]]
 
 def _steps(random: Random) -> list[Change]:
     """Draw a story: mostly requests, and between them whatever may change where a request goes and who may ask."""
-    usual = random.choice(BODIES[:2])
+    usual = random.choice([*BODIES[:2], {"model": MODEL, "max_tokens": 200}])
 
     def asks() -> Change:
         if random.random() < 0.8:  # what is asked again and again
@@ -165,7 +198,7 @@ def _steps(random: Random) -> list[Change]:
         return lambda side: side.ask(name, headers, body)
 
     def configures() -> Change:
-        change = random.choice(CHANGES)
+        change = random.choice(random.choice((CHANGES, LIMITED)))
         return lambda side: side.configure(change)
 
     def returns() -> Change:
@@ -200,12 +233,31 @@ def _steps(random: Random) -> list[Change]:
 
         return refresh
 
-    changes = [configures, returns, behaves, recovers, stops, starts, refreshes]
+    def passes() -> Change:
+        hours = random.choice([1, 1, 1, 4, 24])
+
+        async def let_pass(side: Side) -> None:
+            side.move_to_hour(hours)
+
+        return let_pass
+
+    changes = [configures, returns, behaves, recovers, stops, starts, refreshes, passes]
     found: list[Change] = []
     while len(found) < STEPS:
         found += [asks() for _ in range(random.randint(2, 4))]
-        found.append(random.choices(changes, [20, 20, 5, 10, 4, 12, 3])[0]())
+        found.append(random.choices(changes, [25, 15, 5, 10, 4, 12, 3, 12])[0]())
     return found
+
+
+@contextlib.asynccontextmanager
+async def _moved_stand(folder: Path, clock: MovedClock) -> AsyncIterator[Stand]:
+    """Run a proxy and its simulator that go by a clock of their own."""
+    async with nothing_leaks(), simulator(clock) as sim:
+        path = write_config(folder, _settings(sim.url, {}))
+        async with app_in_loop(path, clock=clock) as app:
+            await models_known(app)
+            await sim.forget()
+            yield Stand(folder, app, sim)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -214,21 +266,22 @@ async def sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple
         found = []
         for keeps in (True, False):
             folder: Path = tmp_path_factory.mktemp("kept" if keeps else "fresh")
-            found.append(Side(await stack.enter_async_context(stand(folder)), keeps=keeps))
+            clock = MovedClock(START_MS)
+            found.append(Side(await stack.enter_async_context(_moved_stand(folder, clock)), clock, keeps=keeps))
         for side in found:
             stack.push_async_callback(side.close)
         yield found[0], found[1]
 
 
 @pytest.fixture
-def planned(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each request that got so far had a plan that held, in the order in which they came."""
-    found: list[bool] = []
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a plan gave to each request that got so far, in the order in which they came: "way", "hold" too, or none."""
+    found: list[str] = []
     whole = plan.planned_hops
 
     def noted(*asked: Any) -> Any:
         way = whole(*asked)
-        found.append(way[0] is not None)
+        found.append("" if way[0] is None else "hold" if way[1] is not None and way[2] is HELD else "way")
         return way
 
     monkeypatch.setattr(run, "planned_hops", noted)
@@ -237,7 +290,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 @pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("seed", range(4))
-async def test_plans_change_nothing(sides: tuple[Side, Side], planned: list[bool], seed: int) -> None:
+async def test_plans_change_nothing(sides: tuple[Side, Side], planned: list[str], seed: int) -> None:
     kept, fresh = sides
     for side in sides:
         await side.stand.clear()
@@ -249,9 +302,9 @@ async def test_plans_change_nothing(sides: tuple[Side, Side], planned: list[bool
             planned.clear()
             outcome = await step(side)
             if side is fresh:
-                assert True not in planned, "a fresh connection has a plan"
+                assert not any(planned), "a fresh connection has a plan"
             else:
-                used += True in planned
+                used += any(planned)
             found.append(_shown(outcome) if isinstance(outcome, Answer) else isinstance(outcome, str))
         assert found[0] == found[1], f"step {n}"
     assert used
@@ -286,6 +339,50 @@ async def test_a_plan_holds_what_the_price_of_now_asks_for(
         held = [row["reserved_pusd"] for row in rows]
         more = held[0] + 10**9
         assert held == [held[0], held[0], more, more, None, None, more, more, held[0], held[0]]
+
+
+@pytest.mark.sampled(0.3)
+@pytest.mark.parametrize("limited", range(len(LIMITED)))
+@pytest.mark.parametrize("more", [{}, SHORT, {"max_tokens": 400}, {"max_tokens": 40, "max_completion_tokens": 60}])
+async def test_a_plan_reserves_under_limits_what_reserve_does(
+    sides: tuple[Side, Side], planned: list[str], limited: int, more: dict[str, Any]
+) -> None:
+    """Until nothing is left, and the hour after."""
+    told = []
+    for side in sides:
+        await side.stand.clear()
+        side.move_to_hour(1000)
+        assert await side.configure(LIMITED[limited]) is None
+        planned.clear()
+        answers = [_shown(await side.ask(NAMES[0], 0, {"model": MODEL, **more})) for _ in range(8)]
+        side.move_to_hour(1)
+        answers += [_shown(await side.ask(NAMES[0], 0, {"model": MODEL, **more})) for _ in range(3)]
+        told.append(answers)
+        if side is not sides[0]:
+            assert not any(planned)
+        elif more is SHORT:  # which fits everywhere, twice at least
+            assert planned[1] == "hold"
+        await _quiet(side)
+    assert told[0] == told[1]
+    assert await _rows(sides[0]) == await _rows(sides[1])
+    assert await _received(sides[0]) == await _received(sides[1])
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_plan_ends_with_what_its_provider_did_last(sides: tuple[Side, Side], failure: str) -> None:
+    told = []
+    for side in sides:
+        await side.stand.clear()
+        assert await side.configure({}) is None
+        answers = [await side.ask(NAMES[0], 0, BODIES[0]) for _ in range(2)]
+        await side.stand.sim.behave(f"model:{MODEL}", failure=failure)
+        answers += [await side.ask(NAMES[0], 0, BODIES[0]) for _ in range(4)]
+        await side.stand.reset()
+        answers += [await side.ask(NAMES[0], 0, BODIES[0]) for _ in range(2)]
+        told.append([_shown(answer) for answer in answers])
+        await _quiet(side)
+    assert told[0] == told[1]
+    assert await _rows(sides[0]) == await _rows(sides[1])
 
 
 async def test_a_plan_leaves_the_bound_of_an_answer_to_the_limits(sides: tuple[Side, Side]) -> None:

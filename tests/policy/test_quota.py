@@ -378,9 +378,85 @@ def test_a_rebuilt_book_equals_the_running_one(zone: str) -> None:
     assert rebuilt.audit() == running.audit() == []
 
 
+def test_what_two_users_share_moves_for_both() -> None:
+    book = _book()
+    ben = scopes_of("ben", "family")
+    shared = _cost(100, "hour", "group:family")
+    limits = {ANNA: (shared, _cost(10**6)), ben: (shared, _cost(10**6, scope="user:ben"))}
+
+    def leaves(scopes: tuple[str, ...], now_ms: int) -> int | None:
+        return book.headroom_pusd(limits[scopes], now_ms)
+
+    book.check_and_reserve(1, ANNA, NOON, Amounts(40, 0), limits[ANNA])
+    assert leaves(ANNA, NOON) == leaves(ben, NOON) == 60
+    later_ms = NOON + HOUR_MS
+    assert leaves(ANNA, later_ms) == 100  # the window of the next hour, for both
+    book.settle(1, 30, 0)  # in that of before
+    book.check_and_reserve(2, ben, later_ms, Amounts(10, 0), limits[ben])
+    assert leaves(ANNA, later_ms) == leaves(ben, later_ms) == 90
+    assert leaves(ANNA, NOON) == leaves(ben, NOON) == 70
+    book.settle(2, 5, 0)
+    assert leaves(ANNA, later_ms) == leaves(ben, later_ms) == 95
+    assert book.audit() == []
+
+
+def test_of_equal_limits_the_first_is_told() -> None:
+    book = _book()
+    quotas = [_cost(100, "total"), _cost(100), _cost(100, "day", "group:family"), _cost(100, "month", mode="soft")]
+    book.check_and_reserve(1, ANNA, NOON, Amounts(40, 0), quotas)
+    ((limit, left),) = book.tightest(quotas, NOON)
+    assert (limit.quota, left) == (_cost(100, "total"), 60)
+    book.note_excess(1, 100)
+    ((limit, left),) = book.tightest(quotas, NOON)
+    assert (limit.quota, left) == (_cost(100, "total"), 0)
+
+
+def test_a_window_of_no_limit_is_forgotten_once_it_is_over() -> None:
+    book = _book()
+    book.check_and_reserve(1, ANNA, NOON, Amounts(40, 0), [_cost(100, "minute"), _cost(1000)])
+    later_ms = NOON + MINUTE_MS
+    for request_id in (2, 3):
+        book.check_and_reserve(request_id, ANNA, later_ms, Amounts(5, 0), [_cost(1000)])
+    totals = book._scope("user:anna")
+    assert [*totals.windows] == ["day"]
+    moves = totals.moves
+    book.check_and_reserve(4, ANNA, later_ms, Amounts(5, 0), [_cost(1000)])
+    assert totals.moves == moves  # each request counts in all windows again
+    book.settle(1, 30, 0)
+    assert [row.used for row in book.limits_view([_cost(100, "minute"), _cost(1000)], NOON)] == [30, 30]
+    assert book.audit() == []
+
+
+def test_it_admits_freely_as_far_as_every_limit_leaves_room() -> None:
+    book = _book()
+    quotas = (_cost(100), Quota("user:anna", "tokens", 50, "day"), Quota("all", "requests", 4, "day"))
+    soft = (_cost(30, "month", mode="soft"), Quota("user:anna", "concurrency", 3, ""))
+
+    def admits(
+        request_id: int, limits: tuple[Quota, ...], likely_pusd: int = 0, left: tuple[int, int] = (0, 0)
+    ) -> bool:
+        return book.reserve_freely(request_id, ANNA, NOON, Amounts(10, 5, 1, likely_pusd), limits, left)
+
+    assert not admits(1, quotas, left=(101, 5))
+    assert not admits(1, quotas, left=(10, 51))
+    assert admits(1, quotas, left=(100, 50))
+    assert not admits(2, quotas, left=(91, 5))
+    assert admits(2, quotas, left=(90, 45))
+    assert not admits(3, soft, likely_pusd=30)
+    assert admits(3, soft, likely_pusd=29)
+    assert not admits(4, soft)  # three are open
+    book.settle(1, 5, 5)
+    assert admits(4, soft)
+    assert not admits(5, quotas, left=(10, 5))  # the fifth request
+    with pytest.raises(QuotaError):
+        admits(4, ())
+    assert [row.reserved for row in book.limits_view(quotas[:2], NOON)] == [30, 15]
+    assert book.audit() == []
+
+
 def test_the_audit_sees_a_wrong_total() -> None:
     book = _book()
     book.check_and_reserve(1, ANNA, NOON, Amounts(10, 5), [_cost(100)])
     assert book.audit() == []
-    book._scope("user:anna").windows["day"].reserved[0] += 1
+    book._scope("user:anna").windows["day"].taken_outside[0] -= 1
     assert len(book.audit()) == 1

@@ -96,7 +96,9 @@ def _hold(fitted: Admission, wanted: AdmissionRequest, limiter: Limiter) -> Awai
     allowance, cost_pusd = wanted.allowance, fitted.amount_pusd
     if cost_pusd is not None and cost_pusd > MAX_PUSD:
         raise not_bookable(cost_pusd)
-    likely_pusd, likely_tokens = _likely(wanted) if allowance.has_soft else (0, 0)
+    likely_pusd, likely_tokens = 0, 0
+    if allowance.has_soft:  # by the target that is asked first
+        likely_pusd, likely_tokens = likely(wanted.prices[0] if wanted.prices else None, wanted.facts)
     pieces = fitted.pieces = wanted.facts.pieces
     amounts = _new_tuple(  # what Amounts(…) comes to, without the call between
         Amounts,
@@ -108,11 +110,10 @@ def _hold(fitted: Admission, wanted: AdmissionRequest, limiter: Limiter) -> Awai
     return limiter.reserve(wanted.id, scopes, wanted.now_ms, amounts, allowance.quotas)
 
 
-def _likely(wanted: AdmissionRequest) -> tuple[int, int]:
-    """Return what the request is thought to come to, in pico-USD and tokens, by the target that is asked first."""
-    price = wanted.prices[0] if wanted.prices else None
-    tokens = sum(estimated_tokens(wanted.facts, None if price is None else output_limit_tokens(price)))
-    return 0 if price is None else estimate_pusd(price, wanted.facts), tokens
+def likely(price: Price | None, facts: BodyFacts) -> tuple[int, int]:
+    """Return what a request is thought to come to, in pico-USD and tokens."""
+    tokens = sum(estimated_tokens(facts, None if price is None else output_limit_tokens(price)))
+    return 0 if price is None else estimate_pusd(price, facts), tokens
 
 
 def refusal_of(refused: LimitExceeded, now_ms: int, limiter: Limiter, snapshot: Snapshot) -> CallerError:

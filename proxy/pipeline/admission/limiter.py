@@ -5,7 +5,7 @@ Fails closed: nothing passes that the limiter did not admit in one step.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from proxy.core.done import NOTHING_LEFT, Done
 from proxy.core.latch import Latch
@@ -29,20 +29,39 @@ from proxy.policy.quota.book import Targets
 ReadPast = Callable[[set[Any]], Awaitable[tuple[Iterable[SettledRow], Iterable[SettledRow]]]]
 """Reads what was booked under a use case, or spent on a set of models, by hours and by rows, without these requests."""
 
+HELD: Final[Awaitable[bool]] = Done(True)
+"""What reserve_freely() returns where it is over: nobody need await it to know."""
+_NOT_HELD: Final[Awaitable[bool]] = Done(False)
+
 
 class Limiter(Protocol):
     """The totals that limits are held against.
 
     An operation begins when it is called. Those of one request happen in the order of the calls, whether they are
-    awaited or not: one that returns nothing may be left to itself. reserve() and raise_hold() are single steps: all
-    limits hold and the amounts are held in all scopes, or nothing is changed. now_ms is the wall clock (epoch ms) that
-    goes into the ledger's row as well.
+    awaited or not: one that returns nothing may be left to itself. reserve(), reserve_freely() and raise_hold() are
+    single steps: all limits hold and the amounts are held in all scopes, or nothing is changed. now_ms is the wall
+    clock (epoch ms) that goes into the ledger's row as well.
     """
 
     def reserve(
         self, id_: int, scopes: tuple[str, ...], now_ms: int, amounts: Amounts, quotas: Sequence[Quota]
     ) -> Awaitable[LimitExceeded | None]:
         """Hold the amounts for a request, or return the limit that has no room."""
+        ...
+
+    def reserve_freely(
+        self,
+        id_: int,
+        scopes: tuple[str, ...],
+        now_ms: int,
+        amounts: Amounts,
+        quotas: Sequence[Quota],
+        left: tuple[int, int],
+    ) -> Awaitable[bool]:
+        """Hold the amounts for a request that takes no pieces, where hard limits on cost and tokens leave more.
+
+        left: how much, at least what is held. False: nothing is held, and reserve() may all the same find room for it.
+        """
         ...
 
     def raise_hold(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Awaitable[LimitExceeded | None]:
@@ -178,6 +197,17 @@ class MemoryLimiter:
     ) -> Awaitable[LimitExceeded | None]:
         outcome = self.book.check_and_reserve(id_, scopes, now_ms, amounts, quotas)
         return Done(outcome) if isinstance(outcome, LimitExceeded) else NOTHING_LEFT
+
+    def reserve_freely(
+        self,
+        id_: int,
+        scopes: tuple[str, ...],
+        now_ms: int,
+        amounts: Amounts,
+        quotas: Sequence[Quota],
+        left: tuple[int, int],
+    ) -> Awaitable[bool]:
+        return HELD if self.book.reserve_freely(id_, scopes, now_ms, amounts, quotas, left) else _NOT_HELD
 
     def raise_hold(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Awaitable[LimitExceeded | None]:
         outcome = self.book.extend(id_, more, quotas)

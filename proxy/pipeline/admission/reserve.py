@@ -68,11 +68,7 @@ async def reserve(
     try:
         streamed = route.body.get("stream") is True
         row = _row(context, route, first, admission, streamed)
-        if admission.max_tokens is not None:
-            route = route.within(admission.max_tokens)
-        if route.asked is not None and route.writes_maximum:
-            known = partial(known_of, context, services, route)
-            route = with_output_bounds(route, wanted.facts, context.identity.allowance, known)
+        route = bounded(context, route, admission.max_tokens, wanted.facts, services)
         told = admission.max_tokens if admission.lowered else None
         amount_pusd, tokens = admission.amount_pusd, admission.tokens
         reservation = Reservation(
@@ -83,6 +79,18 @@ async def reserve(
         if not is_made:
             await services.limiter.release(context.id)
     return reservation
+
+
+def bounded(
+    context: RequestContext, route: Route, max_tokens: int | None, facts: BodyFacts, services: Services
+) -> Route:
+    """Return the route with the longest answer that is reserved for, as its targets take it; None: any length."""
+    if max_tokens is not None:
+        route = route.within(max_tokens)
+    if route.asked is None or not route.writes_maximum:
+        return route
+    known = partial(known_of, context, services, route)
+    return with_output_bounds(route, facts, context.identity.allowance, known)
 
 
 class Quote(Struct, frozen=True):

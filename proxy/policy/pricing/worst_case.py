@@ -188,6 +188,13 @@ def plain_terms(price: Price) -> PlainTerms | None:
     )
 
 
+def plain_input_tokens(terms: PlainTerms, size_bytes: int) -> int:
+    """Return what input_bound_tokens() comes to for a plain chat of that size."""
+    prompt = size_bytes + TEMPLATE_TOKENS
+    context_tokens = terms.context_tokens
+    return prompt if context_tokens is None or prompt < context_tokens else context_tokens
+
+
 def plain_worst_case_pusd(terms: PlainTerms, size_bytes: int, asked: int | None) -> int | None:
     """Return what worst_case_pusd() comes to for a plain chat of that size which asks for asked output tokens.
 

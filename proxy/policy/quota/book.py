@@ -24,12 +24,11 @@ from proxy.policy.quota.quota import (
     scopes_of,
     use_case_scope,
 )
-from proxy.policy.quota.scope_totals import Hold, ScopeTotals
+from proxy.policy.quota.scope_totals import NOTHING_TAKEN, Hold, ScopeTotals
 from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
 
 HORIZON_DAYS = 400  # the longest rolling window of a configuration is 366 days
 _KEPT_WINDOWS = 4096  # of so many sets of limits; one is a few hundred bytes
-_NOTHING_TAKEN: Taken = (0, 0, 0, NO_PIECES)
 
 Targets = tuple[tuple[str, str], ...]
 """Provider and model of each target of a route."""
@@ -108,6 +107,31 @@ class QuotaBook:
             return first_refusal(refusals)
         return self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), True)
 
+    def reserve_freely(
+        self,
+        request_id: object,
+        scopes: tuple[str, ...],
+        now_ms: int,
+        amounts: Amounts,
+        quotas: Sequence[Quota],
+        left: tuple[int, int],
+    ) -> bool:
+        """Admit a request that takes no pieces as check_and_reserve() does, where its limits leave more than it needs.
+
+        left: what hard ones on cost and tokens must leave, at least its amounts. False: nothing is changed.
+        """
+        if request_id in self._open:
+            raise QuotaError(f"request {request_id} is already open")
+        if now_ms >= self._fold_due_ms:
+            self._fold(now_ms)
+        cost_pusd, tokens, requests, likely_pusd, likely_tokens, _, pieces = amounts
+        if quotas:
+            left_pusd, left_tokens = left
+            if not self._windows(quotas, now_ms).leave(left_pusd, left_tokens, (likely_pusd, likely_tokens)):
+                return False
+        self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), True)
+        return True
+
     def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> LimitExceeded | None:
         """Return which limit would refuse a request, if any; nothing is changed."""
         refusals = self._windows(quotas, now_ms).refusals(amounts, new=True)
@@ -172,10 +196,10 @@ class QuotaBook:
         """End a request in each set of models as the answer says, also where nobody expected that it would count."""
         for totals in held.totals:
             takes_part = not totals.models or is_counted(totals.models, answer)
-            totals.end(held, amounts if takes_part else _NOTHING_TAKEN, self.zone)
+            totals.end(held, amounts if takes_part else NOTHING_TAKEN, self.zone)
         sets = {totals.models for totals in held.totals}
         others = [models for models in self.model_sets if models not in sets and is_counted(models, answer)]
-        if others and amounts != _NOTHING_TAKEN:
+        if others and amounts != NOTHING_TAKEN:
             scopes = tuple(totals.scope for totals in held.totals if not totals.models)
             for scope in self._with_sets(scopes, others)[len(scopes) :]:
                 self._scope(scope).settle(held.started_ms, amounts, self.zone)
@@ -186,7 +210,7 @@ class QuotaBook:
         if held.running:
             held.running = False
             for totals in held.totals:
-                totals.running -= 1
+                totals.resting += 1
 
     def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int, answer: ModelAnswer = NOT_KNOWN) -> None:
         """Add to what was spent at an instant, or take from it where cost_pusd is below 0.
@@ -229,7 +253,6 @@ class QuotaBook:
 
     def load_hours(self, rows: Iterable[SettledRow]) -> None:
         """Add hours of the roll-up; what fine_rows covers must come through load_rows instead."""
-        self._windows_of.clear()
         for row in rows:
             for totals in self._totals_for(scopes_of(row.user, row.group, None, row.above)):
                 totals.settle_hour(row.at_ms, row.taken)
@@ -295,7 +318,6 @@ class QuotaBook:
     def load_models(self, models: Models, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
         """Add what was spent on a set of models before its totals were kept."""
         self._counted.pop(models, None)
-        self._windows_of.clear()
         for row in hours:
             for totals in self._totals_for(scopes_of(row.user, row.group, None, row.above, models)):
                 totals.settle_hour(row.at_ms, row.taken)
@@ -328,7 +350,6 @@ class QuotaBook:
     def load_past(self, scope: str, hours: Iterable[SettledRow], rows: Iterable[SettledRow]) -> None:
         """Add what was booked under a use case before its totals were kept."""
         self._counted.pop(scope, None)
-        self._windows_of.clear()
         totals = self._scopes[scope]
         for row in hours:
             totals.settle_hour(row.at_ms, row.taken)
@@ -386,16 +407,15 @@ class QuotaBook:
         """Return the windows of these limits at an instant: those of the last time, where they hold still."""
         known = self._windows_of.get(id(quotas))
         if known is not None and known.from_ms <= now_ms < known.until_ms:
-            return known
+            for totals, moves in known.seen:
+                if totals.moves != moves:
+                    break
+            else:
+                return known
         found = []
         for quota in quotas:
             totals = self._scope(quota.counted_in)
-            window = None
-            if quota.window:
-                before = totals.windows.get(quota.window)
-                window = totals.window(quota.window, self.zone, now_ms)
-                if window is not before:
-                    self._windows_of.clear()  # others may have the one that it replaces, which is kept no longer
+            window = totals.window(quota.window, self.zone, now_ms) if quota.window else None
             found.append((quota, totals, window))
         windows = LimitWindows(quotas, found)
         if isinstance(quotas, tuple):  # what cannot change
@@ -424,9 +444,10 @@ class QuotaBook:
         self._open[request_id] = held
         for totals in all_totals:
             totals.open[request_id] = held
-            totals.running += running
-            if totals.sums:
+            if totals.windows:
                 totals.hold(started_ms, amounts)
+            if not running:
+                totals.resting += 1
         if self._counted:
             for totals in all_totals:
                 for key in (totals.scope, totals.models):

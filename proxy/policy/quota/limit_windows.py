@@ -7,10 +7,12 @@ windows ends or another takes its place in the book, which then forgets these.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from proxy.core.limit_kinds import BY_NAME, COST, INDEX
+from proxy.core.limit_kinds import BY_NAME, COST, INDEX, REQUESTS, TOKENS
 from proxy.policy.quota.quota import Amounts, LimitExceeded, LimitRow, Quota, QuotaError, refusal_order
 from proxy.policy.quota.scope_totals import FOREVER_MS, ScopeTotals, WindowTotals
 from proxy.policy.quota.window import CALENDAR, HOUR_MS, rolling_hours
+
+_UNBOUNDED = 1 << 127  # more than any sum comes to
 
 
 class CountedLimit(NamedTuple):
@@ -59,13 +61,34 @@ class CountedLimit(NamedTuple):
         return LimitExceeded(self.quota, used, reserved, likely, self.resets_at_ms(), only_reservations_in_way=False)
 
 
+class _Bound(NamedTuple):
+    """A limit as a bound of its scope's sum. most: how far what is taken may go, with what its window leaves out."""
+
+    taken: list[int]
+    most: int
+    limit: CountedLimit
+
+
 class LimitWindows:
     """The limits of a user in the order in which refusals are told, each with the window of an instant.
 
-    They hold for instants from from_ms on and before until_ms.
+    They hold for instants from from_ms on and before until_ms, as long as none of the scopes has moved: seen holds
+    these, and how often each has.
     """
 
-    __slots__ = ("_by_kind", "_checks", "_hard_cost", "counted", "from_ms", "open", "quotas", "until_ms")
+    __slots__ = (
+        "_by_kind",
+        "_checks",
+        "_hard_cost",
+        "_soft",
+        "_strict",
+        "counted",
+        "from_ms",
+        "open",
+        "quotas",
+        "seen",
+        "until_ms",
+    )
 
     def __init__(
         self, quotas: Sequence[Quota], found: Sequence[tuple[Quota, ScopeTotals, WindowTotals | None]]
@@ -90,17 +113,24 @@ class LimitWindows:
         self.open = [(quota, totals) for quota, totals, window in ordered if window is None]
         self.from_ms = max((limit.window.from_ms for limit in self.counted), default=0)
         self.until_ms = min((limit.window.until_ms for limit in self.counted), default=FOREVER_MS)
-        self._checks = [
-            (limit.place, limit.amount, limit.is_strict, limit.window.settled, limit.window.reserved, limit)
+        self.seen = [
+            (totals, totals.moves) for totals in {id(limit.totals): limit.totals for limit in self.counted}.values()
+        ]
+        bounds = [
+            _Bound(limit.totals.taken, limit.amount + limit.window.taken_outside[limit.place], limit)
             for limit in self.counted
         ]
-        hard_cost = [limit for limit in self.counted if limit.place == COST and limit.quota.mode == "hard"]
-        self._hard_cost = [(limit.amount, limit.window.settled, limit.window.reserved) for limit in hard_cost]
-        by_kind: dict[int, list[tuple[int, list[int], list[int], CountedLimit]]] = {}
-        for limit in self.counted:
-            sums = limit.amount, limit.window.settled, limit.window.reserved, limit
-            by_kind.setdefault(limit.place, []).append(sums)
-        self._by_kind = [*by_kind.items()]
+        self._checks = [(limit.place, most, limit.is_strict, taken, limit) for taken, most, limit in bounds]
+        hard_cost = [bound for bound in bounds if bound.limit.place == COST and bound.limit.quota.mode == "hard"]
+        self._hard_cost = [(taken, most) for taken, most, _ in _least(hard_cost)]
+        self._soft = [
+            (place, limit.totals.settled, limit.amount + limit.window.settled_outside[place])
+            for place, _, is_strict, _, limit in self._checks
+            if not is_strict
+        ]
+        self._strict = _strict(bounds)
+        places = dict.fromkeys(limit.place for limit in self.counted)
+        self._by_kind = [(place, _least([one for one in bounds if one.limit.place == place])) for place in places]
 
     def headroom_pusd(self, ignore_reserved: bool) -> int | None:
         """Return what the tightest hard cost limit leaves, at least 0; None without one."""
@@ -108,15 +138,36 @@ class LimitWindows:
         if not hard:
             return None
         if ignore_reserved:
-            return max(min([amount - settled[COST] for amount, settled, _ in hard]), 0)
+            costs = [limit for limit in self.counted if limit.place == COST and limit.quota.mode == "hard"]
+            return max(min([limit.amount - limit.window.settled[COST] for limit in costs]), 0)
         least = -1
-        for amount, settled, reserved in hard:
-            left = amount - settled[COST] - reserved[COST]
+        for taken, most in hard:
+            left = most - taken[COST]
             if left <= 0:
                 return 0
             if left < least or least < 0:
                 least = left
         return least
+
+    def leave(self, cost_pusd: int, tokens: int, likely: Sequence[int]) -> bool:
+        """Return whether each limit leaves so much, and a request; likely: what soft ones count, in the same order.
+
+        Limits on what few requests take are not looked at.
+        """
+        for taken, most_pusd, most_tokens, most_requests in self._strict:
+            if (
+                taken[COST] + cost_pusd > most_pusd
+                or taken[REQUESTS] >= most_requests
+                or taken[TOKENS] + tokens > most_tokens
+            ):
+                return False
+        for place, settled, most in self._soft:
+            if settled[place] + likely[place] >= most:
+                return False
+        for quota, totals in self.open:  # noqa: SIM110 - all() would take three times as long
+            if totals.running >= quota.amount:
+                return False
+        return True
 
     def refusals(self, amounts: Amounts, new: bool) -> list[LimitExceeded]:
         """Return each limit that a request does not fit into. new=False: it is open already, and asks for more."""
@@ -127,14 +178,14 @@ class LimitWindows:
                     refusals.append(LimitExceeded(quota, 0, totals.running, 1, None, only_reservations_in_way=True))
         cost_pusd, tokens, requests, _, _, is_priced, pieces = amounts
         counted = (cost_pusd, tokens, requests, *pieces)  # as amounts.counted, which takes longer to ask
-        for place, amount, is_strict, settled, reserved, limit in self._checks:
+        for place, most, is_strict, taken, limit in self._checks:
             needed = counted[place]
             if place == COST and not is_priced:
                 if limit.quota.mode == "hard":
                     raise QuotaError("a request without a price under a hard cost limit must be refused before this")
             elif not needed:
                 continue  # what costs nothing passes also when everything is spent
-            elif is_strict and settled[place] + reserved[place] + needed <= amount:
+            elif is_strict and taken[place] + needed <= most:
                 continue  # nearly always
             refused = limit.refusal(needed, amounts.likely[place])
             if refused is not None:
@@ -154,14 +205,41 @@ class LimitWindows:
     def tightest(self) -> list[tuple[CountedLimit, int]]:
         """Return of each kind that is summed up the limit that leaves least, the first of several, and what is left."""
         found = []
-        for place, limits in self._by_kind:
-            least, tightest = -1, limits[0][3]
-            for amount, settled, reserved, limit in limits:
-                left = amount - settled[place] - reserved[place]
+        for place, bounds in self._by_kind:
+            least, tightest = -1, bounds[0].limit
+            for taken, most, limit in bounds:
+                left = most - taken[place]
                 if left <= 0:
-                    least, tightest = 0, limit
+                    least, tightest = 0, self._first_spent(place)
                     break
                 if left < least or least < 0:
                     least, tightest = left, limit
             found.append((tightest, least))
         return found
+
+    def _first_spent(self, place: int) -> CountedLimit:
+        """Return the first limit of a kind, in order, that leaves nothing."""
+        return next(
+            limit for of_kind, most, _, taken, limit in self._checks if of_kind == place and most - taken[place] <= 0
+        )
+
+
+def _strict(bounds: Sequence[_Bound]) -> list[tuple[list[int], int, int, int]]:
+    """Return of each scope how far its sum of cost, of tokens and of requests may go, by the limits that are strict."""
+    found: dict[int, tuple[list[int], list[int]]] = {}
+    for taken, most, limit in bounds:
+        if limit.is_strict and limit.place <= REQUESTS:
+            _, least = found.setdefault(id(taken), (taken, [_UNBOUNDED] * (REQUESTS + 1)))
+            least[limit.place] = min(least[limit.place], most)
+    return [(taken, least[COST], least[TOKENS], least[REQUESTS]) for taken, least in found.values()]
+
+
+def _least(bounds: Sequence[_Bound]) -> list[_Bound]:
+    """Return of each scope the bound that is reached first: all of one kind. In the order of the limits."""
+    found: dict[int, _Bound] = {}
+    for bound in bounds:
+        before = found.get(id(bound.taken))
+        if before is None or bound.most < before.most:
+            found[id(bound.taken)] = bound
+    kept = {id(bound) for bound in found.values()}
+    return [bound for bound in bounds if id(bound) in kept]

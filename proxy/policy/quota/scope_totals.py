@@ -6,7 +6,7 @@ added to them one by one, which costs half of a loop; what few take is added by 
 """
 
 from collections.abc import Sequence
-from operator import add
+from operator import add, sub
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from proxy.policy.quota.window import HOUR_MS, MINUTE_MS, Window, window_at
 _QUARTER_MS = 15 * MINUTE_MS  # every zone has been off UTC by whole quarters of an hour since 1986
 FINE_HOURS = 48  # minutes are kept this long; then they are folded into hours
 FOREVER_MS = 1 << 62
+NOTHING_TAKEN: Taken = (0, 0, 0, NO_PIECES)
 
 
 class Hold(Struct, eq=False):
@@ -39,11 +40,15 @@ class Hold(Struct, eq=False):
 
 
 class WindowTotals:
-    """One window of a scope with its sums, kept up to date; reserved holds what is open."""
+    """One window of a scope. Its sums are those of the scope without what is outside of it: few requests change that.
 
-    __slots__ = ("end_ms", "from_ms", "reserved", "settled", "start_ms", "until_ms")
+    settled_outside, taken_outside: the part of the scope's settled and taken that does not count in it.
+    """
 
-    def __init__(self, window: Window) -> None:
+    __slots__ = ("_settled", "_taken", "end_ms", "from_ms", "settled_outside", "start_ms", "taken_outside", "until_ms")
+
+    def __init__(self, window: Window, settled: list[int], taken: list[int]) -> None:
+        """Begin with nothing in it; settled, taken: those of the scope, which change."""
         self.start_ms = window.start_ms
         self.end_ms = FOREVER_MS if window.end_ms is None else window.end_ms
         self.until_ms = FOREVER_MS if window.until_ms is None else window.until_ms
@@ -51,12 +56,28 @@ class WindowTotals:
         # count.
         is_rolling = window.end_ms is None and window.until_ms is not None
         self.from_ms = self.until_ms - HOUR_MS if is_rolling else window.start_ms
-        self.settled = [*NOTHING]
-        self.reserved = [*NOTHING]
+        self._settled, self._taken = settled, taken
+        self.settled_outside, self.taken_outside = [*settled], [*taken]
+
+    @property
+    def settled(self) -> list[int]:
+        """Return what ended requests came to."""
+        return [*map(sub, self._settled, self.settled_outside)]
+
+    @property
+    def reserved(self) -> list[int]:
+        """Return what open requests hold."""
+        taken = map(sub, self._taken, self.taken_outside)
+        return [*map(sub, taken, self.settled)]
 
 
 class ScopeTotals:
-    """The totals of one scope: past amounts in buckets, open reservations, and windows over both."""
+    """The totals of one scope: past amounts in buckets, open reservations, and windows over both.
+
+    settled is what has ended since it has windows, and taken that with what open requests hold: nearly every request
+    counts in all windows of its scope, so that one sum serves them all. moves counts what makes another answer of the
+    same sums: windows that come and go, and requests that do not count in all.
+    """
 
     __slots__ = (
         "_before",
@@ -65,13 +86,17 @@ class ScopeTotals:
         "_bucket_ms",
         "_fold_ms",
         "_hours",
+        "_in_all_from_ms",
+        "_in_all_until_ms",
         "_minutes",
         "_quarters",
         "models",
+        "moves",
         "open",
-        "running",
+        "resting",
         "scope",
-        "sums",
+        "settled",
+        "taken",
         "windows",
     )
 
@@ -79,9 +104,12 @@ class ScopeTotals:
         self.scope = scope
         self.models = models_of(scope)
         self.open: dict[object, Hold] = {}
-        self.running = 0
+        self.resting = 0  # of the open ones: those that no longer count as concurrent
         self.windows: dict[str, WindowTotals] = {}
-        self.sums: list[tuple[int, int, list[int], list[int]]] = []  # of these, for what every request does
+        self.settled = [*NOTHING]
+        self.taken = [*NOTHING]
+        self.moves = 0
+        self._in_all_from_ms, self._in_all_until_ms = 0, FOREVER_MS  # instants that lie in all windows
         self._minutes: dict[int, list[int]] = {}
         self._quarters: dict[int, list[int]] = {}  # of hours in which a day of the zone begins
         self._hours: dict[int, list[int]] = {}
@@ -91,13 +119,25 @@ class ScopeTotals:
         self._bucket: list[int] = []  # the one that was added to last, a minute of _minutes
         self._bucket_ms = -1
 
+    @property
+    def running(self) -> int:
+        """Return how many requests count as concurrent."""
+        return len(self.open) - self.resting
+
     def window(self, name: str, zone: ZoneInfo, now_ms: int) -> WindowTotals:
         """Return the window that now_ms lies in, summed anew when it has changed."""
         found = self.windows.get(name)
         if found is None or now_ms >= found.until_ms or now_ms < found.from_ms:
             found = self.windows[name] = self.summed(window_at(name, zone, now_ms))
-            self.sums = [(one.start_ms, one.end_ms, one.reserved, one.settled) for one in self.windows.values()]
+            self._windows_moved()
         return found
+
+    def _windows_moved(self) -> None:
+        """Find the instants that lie in all windows."""
+        windows = self.windows.values()
+        self._in_all_from_ms = max((window.start_ms for window in windows), default=0)
+        self._in_all_until_ms = min((window.end_ms for window in windows), default=FOREVER_MS)
+        self.moves += 1
 
     def summed(self, window: Window) -> WindowTotals:
         """Sum a window from the buckets and the open reservations.
@@ -105,10 +145,9 @@ class ScopeTotals:
         A bucket that the start of the window cuts counts in full, and so does what was folded away later than
         that start: on the limit's side. Both happen only when the clock went back by days.
         """
-        found = WindowTotals(window)
+        found = WindowTotals(window, self.settled, self.taken)
         start, end = found.start_ms, found.end_ms
-        if start < self._before_ms:
-            found.settled[:] = self._before
+        settled = [*(self._before if start < self._before_ms else NOTHING)]
         for buckets, size_ms in (
             (self._minutes, MINUTE_MS),
             (self._quarters, _QUARTER_MS),
@@ -116,57 +155,82 @@ class ScopeTotals:
         ):
             for at_ms, amounts in buckets.items():
                 if at_ms + size_ms > start and at_ms < end:
-                    found.settled[:] = map(add, found.settled, amounts)
+                    settled[:] = map(add, settled, amounts)
+        taken = [*settled]
         for held in self.open.values():
             if start <= held.started_ms < end:
-                _add(found.reserved, held.amounts)
+                _add(taken, held.amounts)
+        found.settled_outside = [*map(sub, self.settled, settled)]
+        found.taken_outside = [*map(sub, self.taken, taken)]
         return found
 
     def hold(self, started_ms: int, amounts: Taken) -> None:
         """Add to what is reserved (or take from it) in every window that the instant lies in."""
         cost_pusd, tokens, requests, pieces = amounts
-        for start_ms, end_ms, reserved, _ in self.sums:
-            if start_ms <= started_ms < end_ms:
-                reserved[COST] += cost_pusd
-                reserved[TOKENS] += tokens
-                reserved[REQUESTS] += requests
-                if pieces is not NO_PIECES:
-                    _add_pieces(reserved, pieces)
+        taken = self.taken
+        taken[COST] += cost_pusd
+        taken[TOKENS] += tokens
+        taken[REQUESTS] += requests
+        if pieces is not NO_PIECES:
+            _add_pieces(taken, pieces)
+        if not self._in_all_from_ms <= started_ms < self._in_all_until_ms:
+            self._drop_windows(started_ms)
+            self._leave_out(started_ms, NOTHING_TAKEN, amounts)
 
     def end(self, held: Hold, amounts: Taken, zone: ZoneInfo) -> None:
         """Replace a reservation by what it came to, in the windows of its start."""
         del self.open[held.request_id]
-        self.running -= held.running
+        if not held.running:
+            self.resting -= 1
         started_ms = held.started_ms
-        if self.sums:
+        if self.windows:
             held_pusd, held_tokens, held_requests, held_pieces = held.amounts
             cost_pusd, tokens, requests, pieces = amounts
-            for start_ms, end_ms, reserved, settled in self.sums:
-                if start_ms <= started_ms < end_ms:
-                    reserved[COST] -= held_pusd
-                    reserved[TOKENS] -= held_tokens
-                    reserved[REQUESTS] -= held_requests
-                    settled[COST] += cost_pusd
-                    settled[TOKENS] += tokens
-                    settled[REQUESTS] += requests
-                    if held_pieces is not NO_PIECES:
-                        _add_pieces(reserved, [-amount for amount in held_pieces])
-                    if pieces is not NO_PIECES:
-                        _add_pieces(settled, pieces)
+            settled, taken = self.settled, self.taken
+            settled[COST] += cost_pusd
+            settled[TOKENS] += tokens
+            settled[REQUESTS] += requests
+            taken[COST] += cost_pusd - held_pusd
+            taken[TOKENS] += tokens - held_tokens
+            taken[REQUESTS] += requests - held_requests
+            if held_pieces is not NO_PIECES or pieces is not NO_PIECES:
+                _add_pieces(settled, pieces)
+                _add_pieces(taken, [*map(sub, pieces, held_pieces)])
+            if not self._in_all_from_ms <= started_ms < self._in_all_until_ms:
+                more = (cost_pusd - held_pusd, tokens - held_tokens, requests - held_requests)
+                self._leave_out(started_ms, amounts, (*more, tuple(map(sub, pieces, held_pieces))))
         self._store(started_ms, amounts, zone)
 
     def settle(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
         """Add settled amounts (negative ones correct) at an instant, without any reservation."""
-        for start_ms, end_ms, _, settled in self.sums:
-            if start_ms <= at_ms < end_ms:
-                _add(settled, amounts)
+        if self.windows:
+            _add(self.settled, amounts)
+            _add(self.taken, amounts)
+            if not self._in_all_from_ms <= at_ms < self._in_all_until_ms:
+                self._leave_out(at_ms, amounts, amounts)
         self._store(at_ms, amounts, zone)
 
     def settle_hour(self, hour_ms: int, amounts: Taken) -> None:
         """Add a whole hour of a roll-up."""
         self.windows.clear()
-        self.sums = []
+        self._windows_moved()
         _add(self._hours.setdefault(hour_ms - hour_ms % HOUR_MS, [*NOTHING]), amounts)
+
+    def _leave_out(self, at_ms: int, settled: Taken, taken: Taken) -> None:
+        """Leave what was added to the sums out of the windows that its instant does not lie in."""
+        self.moves += 1
+        for window in self.windows.values():
+            if not window.start_ms <= at_ms < window.end_ms:
+                _add(window.settled_outside, settled)
+                _add(window.taken_outside, taken)
+
+    def _drop_windows(self, now_ms: int) -> None:
+        """Forget the windows that are over, of limits that may be no more: what is asked for again is summed anew."""
+        over = [name for name, window in self.windows.items() if window.end_ms <= now_ms]
+        if over:
+            for name in over:
+                del self.windows[name]
+            self._windows_moved()
 
     def _store(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
         minute_ms = at_ms - at_ms % MINUTE_MS

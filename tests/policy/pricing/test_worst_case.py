@@ -27,6 +27,7 @@ from proxy.policy.pricing import (
     input_bound_tokens,
     maximum_to_write,
     output_limit_tokens,
+    plain_input_tokens,
     plain_terms,
     plain_worst_case_pusd,
     read_facts,
@@ -172,6 +173,7 @@ def test_a_plain_chat_costs_by_its_terms_what_it_costs_by_its_facts(
         except UnboundedError:
             whole = None
         assert plain_worst_case_pusd(terms, size_bytes, asked) == whole
+        assert plain_input_tokens(terms, size_bytes) == input_bound_tokens(price, BodyFacts(size_bytes, asked))
 
 
 def test_what_takes_no_bound_has_no_plain_terms() -> None:
