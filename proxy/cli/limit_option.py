@@ -1,11 +1,14 @@
 """Limits as they are typed: --limit '$5/day' --limit 100/hour --limit tokens=1M/day."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from proxy.config import limit_text
+
+if TYPE_CHECKING:
+    from proxy.config.check import Fault
 
 limit_option = click.option(
     "--limit",
@@ -18,8 +21,7 @@ limit_option = click.option(
 
 def read_limits(texts: Sequence[str], option: str = "--limit") -> dict[str, list[str]]:
     """Return limits by kind, as the configuration writes them; raises click.BadParameter that names the option."""
-    from pydantic import ValidationError  # noqa: PLC0415 - keeps --help quick
-
+    from proxy.config.check import BlockError  # noqa: PLC0415 - keeps --help quick
     from proxy.config.user import Limits  # noqa: PLC0415
 
     found: dict[str, list[str]] = {}
@@ -28,15 +30,15 @@ def read_limits(texts: Sequence[str], option: str = "--limit") -> dict[str, list
         found.setdefault(kind, []).append(value)
     try:
         Limits.model_validate(found)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+    except BlockError as error:
+        first = error.faults[0]
         raise click.BadParameter(f"{_text(first)} {limit_text.HOW}", param_hint=option) from None
     return found
 
 
-def _text(error: Any) -> str:
-    kind = error["loc"][0] if error.get("loc") else "limit"
-    return f"{kind}: {str(error['msg']).removeprefix('Value error, ').rstrip('.')}."
+def _text(fault: "Fault") -> str:
+    kind = fault.path[0] if fault.path else "limit"
+    return f"{kind}: {str(fault.error).rstrip('.')}."
 
 
 def split_limit(text: str, option: str) -> tuple[str, str]:

@@ -6,10 +6,9 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
-
 from proxy.config.alert_action import FORMS, WARN, effect_of, parse_alert_action
-from proxy.config.block import DAY_S, Block, required, setting
+from proxy.config.block import DAY_S, Block, field_validator, model_validator, required, setting
+from proxy.config.check import BeforeValidator, MinLength, WithJsonSchema
 from proxy.config.diagnostic import SettingError
 from proxy.config.values import Flag, HostName, Seconds, SecretText, Text, Usd, UserName, Whole, Zone, as_list
 from proxy.core.alert_kinds import ALERT_KINDS, ALERT_KINDS_BY_NAME, AlertKind, AlertUnit
@@ -83,13 +82,13 @@ class AlertRule(Block):
     watch: Literal[tuple(kind.name for kind in ALERT_KINDS)] = required(  # type: ignore[valid-type]
         "What is watched."
     )
-    scope: Annotated[tuple[Text, ...], Field(min_length=1), _Listed] = setting(
+    scope: Annotated[tuple[Text, ...], MinLength(1), _Listed] = setting(
         ("*",), "Of whom or what, by name; * stands for any text.", "Everything of its kind."
     )
     at: Annotated[tuple[ThresholdText, ...], _Listed] = setting(
         (), "One threshold or several; each is told once a window.", "Those of its kind."
     )
-    limits: Annotated[tuple[Text, ...], Field(min_length=1), _Listed] = setting(
+    limits: Annotated[tuple[Text, ...], MinLength(1), _Listed] = setting(
         ("cost",), "Which kinds of limits.", "A limit of requests a minute is reached in any busy minute."
     )
     with_reserved: Flag = setting(
@@ -110,7 +109,7 @@ class AlertRule(Block):
         "How often each threshold may be told at most, for what has no window of its own.",
         "Soon enough to act on; limits are told once in each of their windows.",
     )
-    to: Annotated[tuple[UserName, ...], Field(min_length=1), _Listed] = setting(
+    to: Annotated[tuple[UserName, ...], MinLength(1), _Listed] = setting(
         (LOG,), "Destinations by name; log is a line of the log.", "The log is always there."
     )
     urgent: Flag = setting(False, "Send it during quiet hours too.", "Most can wait for the morning.")

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema, field_validator
-
-from proxy.config.block import Block, setting
+from proxy.config.block import Block, field_validator, setting
+from proxy.config.check import BeforeValidator, WithJsonSchema
 from proxy.config.diagnostic import SettingError
 from proxy.config.values import Number, Text, Whole, as_list
 

@@ -6,8 +6,7 @@ Secrets and prompts are reported as changed, never shown.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
+from proxy.config.block import Block
 from proxy.config.limit import Limit, written
 from proxy.config.schema import Settings
 from proxy.core.secret import Secret
@@ -31,7 +30,7 @@ def _walk(path: str, old: Any, new: Any) -> Iterator[str]:
         return
     if path.rpartition(".")[2] in _HIDDEN:
         yield f"{path} changed"
-    elif isinstance(old, BaseModel) and type(old) is type(new):
+    elif isinstance(old, Block) and type(old) is type(new):
         for name in type(old).model_fields:
             yield from _walk(f"{path}.{name}" if path else name, getattr(old, name), getattr(new, name))
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -67,7 +66,7 @@ def _shown(value: Any) -> str | None:
     if isinstance(value, tuple):
         parts = [_shown(part) for part in value]
         return None if None in parts else _short(", ".join(part for part in parts if part is not None))
-    if isinstance(value, BaseModel):
+    if isinstance(value, Block):
         target = getattr(value, "target", None)  # of a preset
         return target if isinstance(target, str) else None
     text = f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,14 +1,13 @@
-"""pydantic's findings in words that tell what to write."""
+"""What checks find in settings, in words that tell what to write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
 
+from proxy.config.check import KEY, Fault, Path
 from proxy.config.diagnostic import SettingError
 from proxy.config.schema import Limits, Settings
-from proxy.config.setting_path import KEY, Path, block_at
+from proxy.config.setting_path import block_at
 
-NO_BLOCK = "must be a block of settings (name: value)"
 _LIMIT_WORDS = {
     "rpm": "requests: 60/minute",
     "rpm_limit": "requests: 60/minute",
@@ -51,7 +50,7 @@ _OTHER_WORDS = {
 
 
 class Finding:
-    """One thing that pydantic refused: where, the text, and what decides how it is shown."""
+    """One thing that is wrong: where, the text, and what decides how it is shown."""
 
     __slots__ = ("advice", "at_key", "must", "path", "show")
 
@@ -63,54 +62,29 @@ class Finding:
         self.show = show  # the value found may stand in the text
 
 
-def findings(errors: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Translate pydantic's errors; a misspelt name and the missing setting that it stands for become one."""
+def findings(faults: Iterable[Fault]) -> list[Finding]:
+    """Put faults in words; a misspelt name and the missing setting that it stands for become one."""
     found = []
     missing: dict[Path, Finding] = {}
     stands_for: set[Path] = set()
-    for error in errors:
-        path: Path = tuple(error["loc"])
-        if error["type"] == "extra_forbidden":
+    for fault in faults:
+        path = fault.path
+        if fault.is_unknown:
             name, text, advice = _unknown(path)
             if name is not None:
                 stands_for.add((*path[:-1], name))
             found.append(Finding(path, text, advice, at_key=True, show=False))
-        elif error["type"] == "missing":
-            missing[path] = Finding(path, "is missing", _help(path), at_key=True, show=False)
+        elif fault.is_missing:
+            missing[path] = Finding(path, fault.error.must, _help(path), at_key=True, show=False)
         else:
-            found.append(_finding(path, error))
+            found.append(_finding(path, fault.error))
     return found + [finding for path, finding in missing.items() if path not in stands_for]
 
 
-def _finding(path: Path, error: Mapping[str, Any]) -> Finding:
+def _finding(path: Path, error: SettingError) -> Finding:
     at_key = path[-1:] == (KEY,)
-    context = error.get("ctx", {})
-    wrong = context.get("error")
-    if isinstance(wrong, SettingError):
-        path = (*path, wrong.key) if wrong.key is not None else path
-        return Finding(path, wrong.must, wrong.advice, at_key=at_key, show=wrong.show)
-    rule = _TEXTS.get(error["type"])
-    bounds = {key: _bare_number(value) for key, value in context.items()}
-    must = rule.format(**bounds) if rule else f"is not valid ({error['type']})"
-    return Finding(path, must.replace("'", '"'), "", at_key=at_key, show=True)
-
-
-def _bare_number(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-_TEXTS = {
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be {expected}",
-    "model_type": NO_BLOCK,
-    "dict_type": NO_BLOCK,
-    "tuple_type": "must be a list",
-    "too_short": "must have at least {min_length} entry",
-    "string_type": "must be text",
-}
+    path = (*path, error.key) if error.key is not None else path
+    return Finding(path, error.must, error.advice, at_key=at_key, show=error.show)
 
 
 def _help(path: Path) -> str:

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
-
 from proxy.config.block import setting
+from proxy.config.check import AfterValidator, BeforeValidator, MinLength
 from proxy.config.diagnostic import SettingError
 from proxy.config.user import Limits, UserLimits
 from proxy.config.values import FilePath, HeaderName, SecretText, Text, UserName, Whole, as_list
@@ -43,7 +42,7 @@ _Listed = BeforeValidator(as_list)
 class EndUsers(UserLimits):
     """People whom a trusted token or a signed JWT names; the rest of the block is what each of them may use."""
 
-    user_header: Annotated[tuple[_Naming, ...], Field(min_length=1), _Listed] = setting(
+    user_header: Annotated[tuple[_Naming, ...], MinLength(1), _Listed] = setting(
         ("X-OpenWebUI-User-Email", "X-OpenWebUI-User-Id"),
         "Headers by which a trusted token names the end user; the first that holds a usable name counts.",
         "What Open WebUI sends: an address says more than an id.",
@@ -57,7 +56,7 @@ class EndUsers(UserLimits):
         "None: the header is ignored.",
     )
     jwt_secret_file: FilePath | None = setting(None, "A file that holds it; in place of jwt_secret.", "None.")
-    jwt_claim: Annotated[tuple[Text, ...], Field(min_length=1), _Listed] = setting(
+    jwt_claim: Annotated[tuple[Text, ...], MinLength(1), _Listed] = setting(
         ("email", "sub"), "Claims of the JWT that name the user; the first usable one counts.", "As for the headers."
     )
     users_max: Whole = setting(

@@ -41,7 +41,7 @@ def is_management(row: Row) -> bool:
 
 
 def stored_key(row: Row) -> ProviderKey:
-    """Return the settings of a row; raises ValidationError."""
+    """Return the settings of a row; raises BlockError."""
     key: ProviderKey = ProviderKey.model_validate({**row["settings"], "name": row["name"], "api_key": row["secret"]})
     return key
 

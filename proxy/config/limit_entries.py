@@ -3,8 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 
-from pydantic_core import InitErrorDetails, ValidationError
-
+from proxy.config.check import BlockError, Fault
 from proxy.config.diagnostic import SettingError
 from proxy.config.limit import Limit, parse_limit
 
@@ -12,27 +11,23 @@ _TERMS = ("mode", "models", "on_spent")
 
 
 def limits_by_kind(entries: Sequence[object], kinds: Collection[str]) -> dict[str, list[Limit]]:
-    """Return the limits of a list by their kinds; raises ValidationError with the place of each mistake."""
+    """Return the limits of a list by their kinds; raises BlockError with the place of each mistake."""
     found: dict[str, list[Limit]] = {}
-    mistakes: list[InitErrorDetails] = []
+    mistakes: list[Fault] = []
     for number, entry in enumerate(entries):
         try:
             kind, value = _kind_of(entry, kinds)
         except SettingError as error:
-            mistakes.append(_mistake((number,), error))
+            mistakes.append(Fault((number,), error))
             continue
         for one in value if isinstance(value, list | tuple) else [value]:
             try:
                 found.setdefault(kind, []).append(parse_limit(kind, _whole(one, entry)))
             except SettingError as error:
-                mistakes.append(_mistake((number,) if error.key in _TERMS else (number, kind), error))
+                mistakes.append(Fault((number,) if error.key in _TERMS else (number, kind), error))
     if mistakes:
-        raise ValidationError.from_exception_data("Limits", mistakes)
+        raise BlockError("Limits", mistakes)
     return found
-
-
-def _mistake(place: tuple[int | str, ...], error: SettingError) -> InitErrorDetails:
-    return InitErrorDetails(type="value_error", loc=place, input=None, ctx={"error": error})
 
 
 def _kind_of(entry: object, kinds: Collection[str]) -> tuple[str, object]:

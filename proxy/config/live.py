@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace
-from pydantic import BaseModel
 
+from proxy.config.block import Block
 from proxy.config.changes import changes
 from proxy.config.load import LoadedConfig
 from proxy.config.schema import Settings
@@ -213,23 +213,19 @@ def keep_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str
         was, now = getattr(old, name), getattr(new, name)
         if was == now:
             continue
-        if _needs_restart(field.json_schema_extra):
+        if field.restart:
             update[name] = was
             names.append(name)
-        elif isinstance(was, BaseModel):
+        elif isinstance(was, Block):
             inner = {
                 key: getattr(was, key)
                 for key, field in type(was).model_fields.items()
-                if _needs_restart(field.json_schema_extra) and getattr(was, key) != getattr(now, key)
+                if field.restart and getattr(was, key) != getattr(now, key)
             }
             if inner:
                 update[name] = now.model_copy(update=inner)
                 names += [f"{name}.{key}" for key in inner]
     return new.model_copy(update=update), names
-
-
-def _needs_restart(extra: object) -> bool:
-    return isinstance(extra, dict) and extra.get("restart") is True
 
 
 def _signature(paths: tuple[Path, ...]) -> Signature:

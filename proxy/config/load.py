@@ -13,19 +13,19 @@ from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
-from pydantic import ValidationError
 
 from proxy.config import yaml_tree
+from proxy.config.check import NO_BLOCK, BlockError
+from proxy.config.check import Path as SettingPath
 from proxy.config.cross_checks import mistakes_across, warnings_across
 from proxy.config.diagnostic import Diagnostic, Mark, MistakesError, SettingError
-from proxy.config.diagnostic_texts import NO_BLOCK, Finding, findings
+from proxy.config.diagnostic_texts import Finding, findings
 from proxy.config.environment import is_list, likely_slips, overrides_in, set_twice
 from proxy.config.older_names import present_names
 from proxy.config.outbound import environment_proxy, holds_certificates, read_proxy_url
 from proxy.config.redact import is_sensitive, mask, mask_line, redacted, secrets_in
 from proxy.config.scalars import NULLS, NUMBER, PlainText
 from proxy.config.schema import BASE_URLS, Settings, default_base_url
-from proxy.config.setting_path import Path as SettingPath
 from proxy.config.setting_path import SettingPlace, locate, written
 from proxy.config.variables import names_in, substitute
 from proxy.config.yaml_errors import missing_space, split_lines
@@ -247,8 +247,8 @@ class _FileReading:
         settings = None
         try:
             settings = Settings.model_validate(self._data)
-        except ValidationError as error:
-            for finding in findings(error.errors(include_url=False, include_input=False)):
+        except BlockError as error:
+            for finding in findings(error.faults):
                 self._report(finding)
         for path, text in mistakes_across(self._data):
             if not self._is_lost(path):

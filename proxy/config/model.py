@@ -2,9 +2,7 @@
 
 from decimal import Decimal
 
-from pydantic import field_validator
-
-from proxy.config.block import Block, setting
+from proxy.config.block import Block, field_validator, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.provider import PriceSettings
 from proxy.config.values import Flag, Usd

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
+from proxy.config.check import BlockError
 from proxy.config.model import ModelSettings
 from proxy.config.provider import Provider
 
@@ -20,7 +19,7 @@ def lay_models(file: Mapping[str, ModelSettings], rows: Iterable[Row]) -> Mappin
     for row in rows:
         try:
             stored = ModelSettings.model_validate(row["settings"])
-        except ValidationError:  # it may have disabled it
+        except BlockError:  # it may have disabled it
             stored = ModelSettings(enabled=False)
         own = file.get(row["name"], ModelSettings())
         update = {

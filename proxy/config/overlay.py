@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
-from pydantic import ValidationError
 
 from proxy.config.block import Block
+from proxy.config.check import BlockError
 from proxy.config.key_overlay import lay_keys, names_in_file
 from proxy.config.model import ModelSettings
 from proxy.config.model_overlay import lay_models, switched_off
@@ -143,7 +143,7 @@ def _models(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Map
 def _preferences(document: Row) -> PreferenceSettings:
     try:
         return _read_preferences(orjson.dumps(document))
-    except ValidationError:
+    except BlockError:
         return PreferenceSettings()
 
 
@@ -193,10 +193,9 @@ def destination_problem(row: Row) -> str | None:
         return f"cannot be opened: {row['problem']}; set it anew"
     try:
         AlertDestination.model_validate({**row["settings"], **row["opened"]})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        return f"{where}: {first.get('ctx', {}).get('error', first['msg'])} Set it anew."
+    except BlockError as error:
+        first = error.faults[0]
+        return f"{first.place or 'it'}: {first.error} Set it anew."
     return None
 
 
@@ -260,7 +259,7 @@ def stored_user(row: Row) -> User:
     """Return the settings of a row of users; one that cannot be read is disabled."""
     try:
         user = _user(orjson.dumps(row["settings"]))
-    except ValidationError:
+    except BlockError:
         user = User(disabled=True, limits=_NOTHING)
     columns = {name: row[name] for name in OF_THE_ROW if row[name]}  # of any text: an older version checked no group
     return user.model_copy(update=columns) if columns else user
@@ -270,7 +269,7 @@ def stored_group(row: Row) -> Group:
     """Return the settings of a row of groups; of one that cannot be read nothing may be spent."""
     try:
         return _group(orjson.dumps(row["settings"]))
-    except ValidationError:
+    except BlockError:
         return Group(limits=_NOTHING)
 
 
@@ -278,7 +277,7 @@ def stored_limits(row: Row) -> Limits:
     """Return the limits of a row of limits; one that cannot be read lets nothing be spent."""
     try:
         return _limits_in(orjson.dumps(row["settings"]))
-    except ValidationError:
+    except BlockError:
         return _NOTHING
 
 
@@ -326,10 +325,9 @@ def unreadable_rows(file: Settings, stored: StoredSettings) -> tuple[UnreadableR
 def _problem_of(read: Callable[[bytes], Block], settings: Any) -> str | None:
     try:
         read(orjson.dumps(settings))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"{where}: {first['msg']}" if where else str(first["msg"])
+    except BlockError as error:
+        first = error.faults[0]
+        return f"{first.place}: {first.error}" if first.place else str(first.error)
     return None
 
 

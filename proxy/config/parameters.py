@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator
-
+from proxy.config.check import BeforeValidator
 from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import PlainText, typed
 

@@ -6,9 +6,8 @@ Setting by setting the nearest counts; parameters and use_cases are joined, name
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_validator
-
-from proxy.config.block import Block, setting
+from proxy.config.block import Block, model_validator, setting
+from proxy.config.check import AfterValidator, BeforeValidator, WithJsonSchema
 from proxy.config.diagnostic import SettingError
 from proxy.config.parameters import Parameters
 from proxy.config.values import Flag, PresetName, Text, UserName

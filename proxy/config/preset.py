@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
-
-from proxy.config.block import DAY_S, Block, required, setting
+from proxy.config.block import DAY_S, Block, field_validator, model_validator, required, setting
+from proxy.config.check import BeforeValidator, MinLength
 from proxy.config.diagnostic import SettingError
 from proxy.config.parameters import Parameters, json_value
 from proxy.config.provider import Timeouts
@@ -121,7 +120,7 @@ class Checks(Block):
 class Preset(Timeouts):
     """A virtual model. A list of targets, or a single one, is its short form."""
 
-    targets: Annotated[tuple[PresetTarget, ...], Field(min_length=1), BeforeValidator(as_list)] = required(
+    targets: Annotated[tuple[PresetTarget, ...], MinLength(1), BeforeValidator(as_list)] = required(
         "What to call, best first: provider/model, or a model of the first provider."
     )
     select: Literal["ordered", "cheapest", "fastest", "balanced"] = setting(

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal, Self
 
-from pydantic import field_validator, model_validator
-
-from proxy.config.block import DAY_S, Block, required, setting
+from proxy.config.block import DAY_S, Block, field_validator, model_validator, required, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.outbound import read_proxy_url
 from proxy.config.user import CostLimits, LimitsBlock, RequestLimits

@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
-
-from pydantic import BeforeValidator, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 
 from proxy.config.alerts import AlertDestination, AlertRule, Alerts, QuietHoursSettings
 from proxy.config.auto import AutoSettings, AutoWeights
-from proxy.config.block import DAY_S, Block, setting
+from proxy.config.block import DAY_S, Block, field_validator, setting
+from proxy.config.check import BeforeValidator, WithJsonSchema
 from proxy.config.diagnostic import SettingError
 from proxy.config.end_users import EndUsers
 from proxy.config.model import ModelSettings
@@ -106,6 +106,7 @@ __all__ = [
 
 MIB = 2**20
 FOREVER = "forever"
+_NOBODY: Mapping[str, PreferenceSettings] = MappingProxyType({})
 _DAYS = re.compile(r"[1-9][0-9]{0,4}d", re.ASCII)
 
 
@@ -222,10 +223,10 @@ class Server(Block):
         le=DAY_S,
     )
 
-    @field_validator("host")
+    @field_validator("host", mode="beside")
     @classmethod
-    def _beyond_loopback_is_meant(cls, host: str, info: ValidationInfo) -> str:
-        if not is_loopback(host) and info.data.get("allow_insecure") is False:
+    def _beyond_loopback_is_meant(cls, before_it: Mapping[str, Any], host: str) -> str:
+        if not is_loopback(host) and before_it.get("allow_insecure") is False:
             raise SettingError(
                 f"{host} can be reached from other machines, and tokens would travel unencrypted",
                 "Listen on 127.0.0.1 behind a proxy that speaks TLS (Caddy, nginx), "
@@ -517,23 +518,20 @@ class Settings(Block):
     alerts: Alerts = setting(Alerts, "What is watched, and who is told.")
     users: dict[UserName, User] = setting({}, "Who may call, by name. Further users may live in the database.", "None.")
 
-    _preferred: Mapping[str, PreferenceSettings] = PrivateAttr(default_factory=dict)
-
     @property
     def preferred(self) -> Mapping[str, PreferenceSettings]:
         """Return what users have set for themselves, by name: it comes from the database alone (overlay.py)."""
-        return self._preferred
+        found: Mapping[str, PreferenceSettings] = self.__dict__.get("_preferred", _NOBODY)
+        return found
 
     def preferring(self, preferred: Mapping[str, PreferenceSettings]) -> Self:
         """Return the settings with other preferences of users."""
-        copied = self.model_copy()
-        copied._preferred = preferred  # noqa: SLF001 - of the copy that was just made
-        return copied
+        return self.model_copy(update={"_preferred": preferred})
 
-    @field_validator("admin")
+    @field_validator("admin", mode="beside")
     @classmethod
-    def _beyond_loopback_is_meant(cls, admin: AdminSettings, info: ValidationInfo) -> AdminSettings:
-        server = info.data.get("server")
+    def _beyond_loopback_is_meant(cls, before_it: Mapping[str, Any], admin: AdminSettings) -> AdminSettings:
+        server = before_it.get("server")
         if admin.listen is not None and isinstance(server, Server) and not server.allow_insecure:
             host, _ = listen_at(admin.listen)
             if not is_loopback(host):

@@ -5,15 +5,13 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from msgspec import Struct
-from pydantic import BaseModel
 
+from proxy.config.block import Block
+from proxy.config.check import KEY, Path
 from proxy.config.diagnostic import Mark
 from proxy.config.older_names import older_names
 from proxy.config.schema import Settings
 from proxy.config.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode
-
-Path = tuple[str | int, ...]
-KEY = "[key]"  # pydantic's last step for a mistake in a name
 
 
 class SettingPlace(Struct, frozen=True):
@@ -76,18 +74,18 @@ def written(path: Path) -> str:
     return text
 
 
-def block_at(path: SequenceOf[str | int]) -> type[BaseModel] | None:
+def block_at(path: SequenceOf[str | int]) -> type[Block] | None:
     """Return the model of the block at the path, or None if there is none."""
     kind: Any = Settings
     for step in path:
         kind = _inside(kind, step)
         if kind is None:
             return None
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return kind if isinstance(kind, type) and issubclass(kind, Block) else None
 
 
 def _inside(kind: Any, step: str | int) -> Any:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if isinstance(kind, type) and issubclass(kind, Block):
         field = kind.model_fields.get(str(step))
         return _bare(field.annotation) if field is not None else None
     if get_origin(kind) is dict and isinstance(step, str):

@@ -7,14 +7,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
+from proxy.config.block import Block
+from proxy.config.block_schema import block_schema
+from proxy.config.check import Path as SettingPath
 from proxy.config.limit import Limit, plain_text, terms_text
 from proxy.config.load import LoadedConfig
 from proxy.config.older_names import OLDER_NAMES
 from proxy.config.overlay import DATABASE, Overlay
 from proxy.config.schema import Limits, PresetTarget, Settings
-from proxy.config.setting_path import Path as SettingPath
 from proxy.config.setting_path import block_at, written
 from proxy.config.user import KEY_LIMIT_ENTRIES, LIMIT_ENTRIES
 from proxy.core.secret import Secret
@@ -54,17 +54,26 @@ def as_json(loaded: LoadedConfig) -> dict[str, Any]:
     return value
 
 
-def block_json(block: BaseModel) -> dict[str, Any]:
+def block_json(block: Block) -> dict[str, Any]:
     """Return one block of settings as JSON values; secrets are ``***``."""
     value = _plain(block)
     assert isinstance(value, dict)
     return value
 
 
+def given_json(block: Block) -> dict[str, Any]:
+    """Return what a block was given, as JSON values; secrets are ``***``."""
+    return {
+        name: given_json(value) if isinstance(value, Block) else _plain(value)
+        for name in type(block).model_fields
+        if name in block.model_fields_set and (value := getattr(block, name)) is not None
+    }
+
+
 def _leaves(value: Any, path: SettingPath) -> Iterator[tuple[SettingPath, Any]]:
     if isinstance(value, PresetTarget) and value.model_fields_set == {"target"}:  # in its short form
         yield path, value.target
-    elif isinstance(value, BaseModel):
+    elif isinstance(value, Block):
         for name in type(value).model_fields:
             yield from _leaves(getattr(value, name), (*path, name))
     elif isinstance(value, dict) and value:
@@ -78,7 +87,7 @@ def _leaves(value: Any, path: SettingPath) -> Iterator[tuple[SettingPath, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
+    if isinstance(value, Block):
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
@@ -118,13 +127,12 @@ def origin(loaded: LoadedConfig, path: SettingPath) -> str:
 
 # --- JSON Schema
 
-_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum"}  # pydantic's words where it knows no type
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 
 
 def json_schema() -> dict[str, Any]:
     """Return the file's JSON Schema, including short forms, ``${VAR}`` anywhere, and names without a value."""
-    schema = Settings.model_json_schema()
+    schema = block_schema(Settings)
     definitions = schema["$defs"]
     for block in [schema, *definitions.values()]:
         for name, field in block.get("properties", {}).items():
@@ -169,10 +177,10 @@ def _with_variables(value: dict[str, Any]) -> dict[str, Any]:
         return {**value, "additionalProperties": {"anyOf": [inner, {"type": "null"}, _VARIABLE]}}
     if "anyOf" in value:
         return {**value, "anyOf": [_with_variables(option) for option in value["anyOf"]]}
-    return {_BOUNDS.get(key, key): item for key, item in value.items()}
+    return value
 
 
-def schema_blocks() -> dict[str, type[BaseModel]]:
+def schema_blocks() -> dict[str, type[Block]]:
     """Return each block of settings by its path in the documentation, with <name> in place of names."""
     from proxy.config.reconcile import ReconcileSettings  # noqa: PLC0415 - only documentation asks
     from proxy.config.schema import (  # noqa: PLC0415 - likewise

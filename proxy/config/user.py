@@ -3,9 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model, model_validator
-
-from proxy.config.block import Block, required, setting
+from proxy.config.block import Block, model_validator, required, setting
+from proxy.config.check import AfterValidator, BeforeValidator, MinLength, WithJsonSchema
 from proxy.config.diagnostic import SettingError
 from proxy.config.limit import MODES, Limit, parse_limit
 from proxy.config.limit_entries import limits_by_kind
@@ -82,17 +81,16 @@ class LimitsBlock(Block):
 if TYPE_CHECKING:
     Limits = LimitsBlock
 else:
-    Limits = create_model(
+    Limits = type(
         "Limits",
-        __base__=LimitsBlock,
-        __module__=__name__,
-        __doc__=LimitsBlock.__doc__,
-        **{
-            kind.name: (
-                Annotated[tuple[Annotated[Limit, _one(kind.name)], ...], *_LISTED],
-                setting((), kind.help, "No limit."),
-            )
-            for kind in KINDS
+        (LimitsBlock,),
+        {
+            "__module__": __name__,
+            "__doc__": LimitsBlock.__doc__,
+            "__annotations__": {
+                kind.name: Annotated[tuple[Annotated[Limit, _one(kind.name)], ...], *_LISTED] for kind in KINDS
+            },
+            **{kind.name: setting((), kind.help, "No limit.") for kind in KINDS},
         },
     )
 
@@ -101,7 +99,7 @@ class UserLimits(PreferenceSettings):
     """What is the same for everyone, a group and a user."""
 
     limits: Limits = setting(Limits, "What each of them may use.", "No limit.")
-    models: Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(as_list)] | None = setting(
+    models: Annotated[tuple[Text, ...], MinLength(1), BeforeValidator(as_list)] | None = setting(
         None, "Models and presets that may be asked for; * stands for any text.", "All."
     )
     max_tokens: Whole | None = setting(

@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BeforeValidator,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    PlainValidator,
-    WithJsonSchema,
-)
-from pydantic_core import CoreSchema, core_schema
-
+from proxy.config.check import BeforeValidator, PlainValidator, WithJsonSchema
 from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import FLAGS, NUMBER, WHOLE
 from proxy.core.secret import Secret
@@ -250,7 +242,8 @@ def _database(value: object) -> Path:
     return _path(value)
 
 
-def _secret(value: object) -> Secret:
+def read_secret_text(value: object) -> Secret:
+    """Return a secret that can travel in a header; raises SettingError."""
     text = value.reveal() if isinstance(value, Secret) else value
     if not isinstance(text, str):
         raise SettingError("must be text", show=False)
@@ -260,19 +253,6 @@ def _secret(value: object) -> Secret:
     if not _HEADER_TEXT.fullmatch(text) or text != text.strip():
         raise SettingError("holds a space at an end, a line break or a character beyond ASCII", show=False)
     return Secret(text)
-
-
-class _SecretSchema:
-    """Lets pydantic keep a Secret without ever holding its text in an error or a dump."""
-
-    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            _secret,
-            serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema()),
-        )
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "writeOnly": True}
 
 
 def _header_name(value: object) -> str:
@@ -313,7 +293,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-SecretText = Annotated[Secret, _SecretSchema()]
+SecretText = Annotated[Secret, PlainValidator(read_secret_text), WithJsonSchema({"type": "string", "writeOnly": True})]
 TokenHash = Annotated[
     str,
     PlainValidator(_token_hash),

@@ -60,7 +60,7 @@ class Snapshot(Struct, frozen=True):
     use_case_quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
     operators: Mapping[str, OperatorRow] = field(default_factory=dict)  # by the hash of their token
     overlay: Overlay | None = None  # what settings were made of; None: of the file alone
-    # read for each request, where a field of a pydantic model would cost as much as a call
+    # read for each request, where each step from one block of settings to the next would cost
     routes: RouteTable = _NO_ROUTES
     body_max_bytes: int = 0
     may_lower: bool = False  # max_tokens, to what a limit still pays for

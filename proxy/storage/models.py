@@ -6,8 +6,7 @@ A model's name may hold * for any text, as in models: of the configuration. Of a
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
+from proxy.config.check import BlockError
 from proxy.config.model import ModelSettings
 from proxy.storage.audit import Actor
 from proxy.storage.users import MissingError, UserError
@@ -43,10 +42,9 @@ def check_model(name: str, settings: Mapping[str, Any]) -> None:
         raise UserError(f"The name of a model is 1 to {_NAME_CHARS_MAX} printable characters; * stands for any text.")
     try:
         ModelSettings.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}: {first['msg'].removeprefix('Value error, ')}.") from None
+    except BlockError as error:
+        first = error.faults[0]
+        raise UserError(f"{first.place}: {str(first.error).rstrip('.')}.") from None
 
 
 def check_provider(changes: Mapping[str, Any]) -> None:

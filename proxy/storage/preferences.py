@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
+from proxy.config.check import BlockError
 from proxy.config.preferences import PreferenceSettings
 from proxy.storage.audit import Actor
 from proxy.storage.users import MissingError, UserError
@@ -26,10 +25,9 @@ def read_preferences(value: Any) -> PreferenceSettings:
     """Return the settings of a document; raises UserError that names the field at fault."""
     try:
         found: PreferenceSettings = PreferenceSettings.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "preferences"
-        raise UserError(f"{where}: {first['msg'].removeprefix('Value error, ')}.") from None
+    except BlockError as error:
+        first = error.faults[0]
+        raise UserError(f"{first.place or 'preferences'}: {str(first.error).rstrip('.')}.") from None
     return found
 
 

@@ -7,15 +7,14 @@ the same. The checks are those of the file.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from proxy.config.block import Block
+from proxy.config.check import KEY, BlockError
 from proxy.config.diagnostic_texts import findings
 from proxy.config.key_overlay import MANAGEMENT
 from proxy.config.overlay import OF_THE_FILE, OF_THE_ROW
 from proxy.config.provider import ProviderKey
 from proxy.config.schema import AlertDestination, AlertRule, Group, Limits, User
-from proxy.config.setting_path import KEY, written
+from proxy.config.setting_path import written
 from proxy.core.errors import TollkeeperError
 
 USER_SETTINGS = tuple(name for name in User.model_fields if name not in OF_THE_ROW | OF_THE_FILE)
@@ -88,9 +87,8 @@ def _check_names(value: Any, known: Iterable[str], what: str) -> None:
 def _check(model: type[Block], value: Any, at: tuple[str, ...]) -> None:
     try:
         model.model_validate(value)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        first = findings([{**each, "loc": (*at, *each["loc"])} for each in found])[0]
+    except BlockError as error:
+        first = findings(fault.below(at) for fault in error.faults)[0]
         field = written(tuple(step for step in first.path[len(at) :] if step != KEY))
         must = first.must if first.must.endswith((".", "?")) else f"{first.must}."
         text = " ".join(part for part in (must, first.advice) if part)

@@ -10,16 +10,14 @@ from collections.abc import Iterable
 from textwrap import fill
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
+from proxy.config.block import Block, Field
 from proxy.config.provider import Timeouts
 from proxy.config.schema import Defaults
 from proxy.config.show import _plain, schema_blocks
 
 BLOCKS = schema_blocks()
 # Blocks whose settings others have too; there one line leads to this table.
-_SHARED: dict[type[BaseModel], tuple[str, str]] = {
+_SHARED: dict[type[Block], tuple[str, str]] = {
     Timeouts: ("providers.<name>.timeouts.<model>", "[time-outs](#time-outs)"),
     Defaults: ("defaults", "[`defaults`](#limits-defaults-groups)"),
 }
@@ -47,7 +45,7 @@ def written(page: str) -> str:
     return text
 
 
-def _own(prefix: str, block: type[BaseModel]) -> Iterable[str]:
+def _own(prefix: str, block: type[Block]) -> Iterable[str]:
     """Yield the settings of a block that need a row: neither blocks with a table of their own, nor shared ones."""
     path = "" if prefix in ("", "top level") else f"{prefix}."
     for name, field in block.model_fields.items():
@@ -56,7 +54,7 @@ def _own(prefix: str, block: type[BaseModel]) -> Iterable[str]:
             yield name
 
 
-def _home(prefix: str, name: str, field: FieldInfo) -> str | None:
+def _home(prefix: str, name: str, field: Field) -> str | None:
     """Return the link to the table that has a shared setting, None where it is this block's own."""
     for block, (home, link) in _SHARED.items():
         shared = block.model_fields.get(name)
@@ -65,7 +63,7 @@ def _home(prefix: str, name: str, field: FieldInfo) -> str | None:
     return None
 
 
-def _text(prefix: str, block: type[BaseModel], names: list[str], *, whole: bool) -> str:
+def _text(prefix: str, block: type[Block], names: list[str], *, whole: bool) -> str:
     head = "Setting" if prefix == "top level" else f"In `{prefix}`"
     lines = [f"| {head} | Default | What it does |", "|---|---|---|"] if names else []
     lines += [f"| `{name}` | {' | '.join(_cells(block.model_fields[name]))} |" for name in names]
@@ -78,17 +76,16 @@ def _text(prefix: str, block: type[BaseModel], names: list[str], *, whole: bool)
     return "\n".join(lines)
 
 
-def _cells(field: FieldInfo) -> tuple[str, str]:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    why = f" *{extra['why']}*" if extra.get("why") else ""
-    restart = " Needs a restart." if extra.get("restart") else ""
-    default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
+def _cells(field: Field) -> tuple[str, str]:
+    why = f" *{field.why}*" if field.why else ""
+    restart = " Needs a restart." if field.restart else ""
+    default = "required" if field.is_required() else _default(field.get_default())
     return default, f"{field.description}{restart}{why}".replace("|", "\\|")
 
 
 def _default(value: Any) -> str:
     plain = _plain(value)
-    if plain in (None, [], {}) or isinstance(value, BaseModel):
+    if plain in (None, [], {}) or isinstance(value, Block):
         return "none"
     if isinstance(plain, bool):
         return f"`{str(plain).lower()}`"

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 from proxy.config.key_overlay import MANAGEMENT, is_management
 from proxy.config.setting_path import written
 from proxy.config.show import origin
-from proxy.config.values import SecretText
 from proxy.core.errors import CallerError
 from proxy.core.secret import Secret
 from proxy.policy.key_ring import KeyFacts
@@ -24,6 +23,7 @@ from proxy.web.admin.etag import etag_of
 from proxy.web.admin.key_list import HeldKey, all_keys, entry, find_key, own_name
 from proxy.web.admin.moment import Moment, MomentText
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminQuery, AdminRequest, AdminRoute
+from proxy.web.admin.secret_text import SecretText
 
 KeyState = Literal[
     "in use", "disabled", "not opened", "not yet", "expired", "suspended", "used up", "hidden", "no provider"

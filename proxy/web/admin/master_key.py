@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from proxy.config.values import SecretText
 from proxy.core.errors import CallerError
 from proxy.policy.sealing.master_key import MasterKeyError
 from proxy.policy.sealing.master_ring import MasterRing, read_ring
 from proxy.policy.sealing.passphrase import NONCE_BYTES, SALT_BYTES, is_backup, unwrap_ring, wrap_ring
 from proxy.storage.sealed import MasterKeyState
 from proxy.web.admin.route import AdminAnswer, AdminBody, AdminRequest, AdminRoute, ShownOnce
+from proxy.web.admin.secret_text import SecretText
 
 
 class SealedCountEntry(BaseModel):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from proxy.config.model import ModelSettings
 from proxy.config.overlay import CONFIG
+from proxy.config.show import given_json
 from proxy.core.errors import CallerError
 from proxy.core.loop_turn import LoopTurn
 from proxy.core.money import pusd_to_usd
@@ -202,8 +203,7 @@ def _off(name: str, place: _Place, listed: _ListedModel | None) -> str | None:
 
 def _words(said: ModelSettings) -> dict[str, Any]:
     """Return settings in the words of the configuration."""
-    found: dict[str, Any] = said.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return found
+    return given_json(said)
 
 
 async def _list(request: AdminRequest) -> AdminAnswer:

@@ -13,7 +13,7 @@ from proxy.config.limit_checks import limit_mistakes
 from proxy.config.overlay import CONFIG, DATABASE, Overlay, SettingPath, deciding, lay_over, stored_user
 from proxy.config.schema import Group, Limits, Settings, User
 from proxy.config.setting_path import written
-from proxy.config.show import origin
+from proxy.config.show import given_json, origin
 from proxy.core.errors import CallerError
 from proxy.core.paced import paced
 from proxy.pipeline.identity.user_lookup import group_of
@@ -220,7 +220,7 @@ def words_of(block: User | Group) -> dict[str, Any]:
     """Return what a user or a group has of its own, in the words of the configuration; no secret is among them."""
     names = USER_SETTINGS if isinstance(block, User) else GROUP_SETTINGS
     given = {name for name in names if name in block.model_fields_set and getattr(block, name) is not None}
-    found: dict[str, Any] = block.model_dump(mode="json", include=given - {"limits"})
+    found: dict[str, Any] = {name: value for name, value in given_json(block).items() if name in given - {"limits"}}
     if block.limits.all:
         found["limits"] = as_settings(block.limits.all)
     return dict(sorted(found.items()))

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from proxy.config.preferences import PreferenceSettings
+from proxy.config.show import given_json
 from proxy.core.errors import CallerError, OwnError
 from proxy.pipeline.admission.unknown_model import lacks, names, not_found
 from proxy.pipeline.context import RequestContext
@@ -196,7 +197,7 @@ async def _change(context: RequestContext, deps: Deps, actor: Actor, operation: 
 def own_preferences(deps: Deps, user: str) -> dict[str, Any]:
     """Return what a user has set, in the words of the document."""
     found = deps.services.live.current.settings.preferred.get(user)
-    return {} if found is None else found.model_dump(mode="json", exclude_unset=True)
+    return {} if found is None else given_json(found)
 
 
 def _check_unchanged(context: RequestContext, deps: Deps, identity: Identity) -> None:
