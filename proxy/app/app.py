@@ -229,6 +229,7 @@ class App:
         self.outbox = self._open_outbox(self.services)
         self.alerts = AlertWatch(self.services, database, self.outbox.wake, self._hear_requests)
         self.sync = AccountSync(self.services, BillCorrections(self.late, self.live), place=storage.place)
+        self._stack.push_async_callback(self.sync.close)
         self.sessions = OpenSessions(self.ledger, self.live, self._clock)
         self.sessions.load(await asyncio.to_thread(self.reports.sessions))
         self.deps = self._make_deps()

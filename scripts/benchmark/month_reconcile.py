@@ -22,7 +22,7 @@ from pathlib import Path
 from made_ledger import make_ledger
 
 from proxy.jobs.reconciliation.billed_calls import BilledCalls
-from proxy.jobs.reconciliation.call_process import LedgerPlace
+from proxy.jobs.reconciliation.call_process import CallProcesses, LedgerPlace
 from proxy.jobs.reconciliation.day_calls import BillSums, CallSums
 from proxy.policy.reconciliation.day_comparison import DayBooks, DayComparison
 from proxy.policy.reconciliation.sync_schedule import start_ms
@@ -96,14 +96,14 @@ async def run(path: Path) -> dict[str, object]:
     asyncio.get_running_loop().call_later(_ALONE_S, alone_done.set)
     alone = await lateness(alone_done)
     seconds, cpu_seconds, rows, differences, beside = 0.0, 0.0, 0, 0, list[dict[str, float]]()
-    place = LedgerPlace("proxy.storage.sqlite.reports:open_reports", path)
+    processes = CallProcesses(LedgerPlace("proxy.storage.sqlite.reports:open_reports", path))
     for back in range(_DAYS, 0, -1):
         day = today - timedelta(days=back)
         bill = await asyncio.to_thread(bill_of, path, start_ms(day))
         done = asyncio.Event()
         watch = asyncio.ensure_future(lateness(done))
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
-        async with BilledCalls(start_ms(day), reports.ledger_day, place) as calls:
+        async with BilledCalls(start_ms(day), reports.ledger_day, processes) as calls:
             sums, found = await compare(calls, start_ms(day), bill)
         await write(ledger, day, sums.day_calls, found)
         seconds += time.perf_counter() - began_s
@@ -112,6 +112,7 @@ async def run(path: Path) -> dict[str, object]:
         beside.append(await watch)
         rows += sums.day_calls
         differences += len(found.entries)
+    await processes.close()
     await ledger.close()
     p99 = sorted(one["p99"] for one in beside)
     late = {

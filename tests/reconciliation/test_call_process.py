@@ -6,8 +6,8 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 
 from proxy.jobs.reconciliation import billed_calls, day_calls
 from proxy.jobs.reconciliation.billed_calls import HERE_MAX_BYTES, PART, BilledCalls
-from proxy.jobs.reconciliation.call_process import CallProcess, LedgerPlace
+from proxy.jobs.reconciliation.call_process import CallProcess, CallProcesses, LedgerPlace
 from proxy.jobs.reconciliation.day_calls import BillSums
 from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks
 from proxy.policy.reconciliation.sync_schedule import start_ms
@@ -59,6 +59,16 @@ def place(tmp_path: Path) -> LedgerPlace:
     return LedgerPlace(OPENED_BY, path)
 
 
+@asynccontextmanager
+async def kept(place: LedgerPlace, kept_s: float = 60.0) -> AsyncIterator[CallProcesses]:
+    """Yield what starts processes, and end the one that it has kept."""
+    processes = CallProcesses(place, kept_s)
+    try:
+        yield processes
+    finally:
+        await processes.close()
+
+
 def shown_environ(pid: int) -> bytes:
     """Return what others of the same user may read of a process's environment: on Linux, of most, all of it."""
     path = Path(f"/proc/{pid}/environ")
@@ -94,7 +104,9 @@ async def test_a_large_bill_is_compared_alike_and_a_part_at_a_time(
     reports = SqliteReports(place.path)
     with sizes_noted(monkeypatch) as sizes:
         for where in (None, place):
-            async with BilledCalls(DAY_MS, reports.ledger_day, where) as calls:
+            async with AsyncExitStack() as stack:
+                processes = None if where is None else await stack.enter_async_context(kept(where))
+                calls = await stack.enter_async_context(BilledCalls(DAY_MS, reports.ledger_day, processes))
                 for n, body in enumerate(hours):
                     await calls.drop_taken()
                     taken = await calls.take(body)
@@ -118,7 +130,10 @@ async def test_a_large_bill_is_compared_alike_and_a_part_at_a_time(
 async def test_answers_that_are_none_are_told_alike(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     here = BilledCalls(DAY_MS, SqliteReports(place.path).ledger_day, None)
     monkeypatch.setattr(billed_calls, "HERE_MAX_BYTES", 0)
-    async with BilledCalls(DAY_MS, SqliteReports(place.path).ledger_day, place) as apart:
+    async with (
+        kept(place) as processes,
+        BilledCalls(DAY_MS, SqliteReports(place.path).ledger_day, processes) as apart,
+    ):
         await apart.take(answer({"a": "1"}))
         assert apart.is_apart
         for body in ODD:
@@ -133,19 +148,51 @@ async def test_a_process_has_no_keys_and_is_missed_when_it_is_gone(
     monkeypatch.setattr(billed_calls, "HERE_MAX_BYTES", 0)
     monkeypatch.setenv("SOME_API_KEY", "sk-or-v1-secret")
     reports = SqliteReports(place.path)
-    async with BilledCalls(DAY_MS, reports.ledger_day, place) as calls:
+    async with kept(place) as processes:
+        calls = BilledCalls(DAY_MS, reports.ledger_day, processes)
         await calls.take(answer({"a": "1"}))
-        assert calls._process is not None
-        assert calls._process._process is not None
-        pid = calls._process._process.pid
+        pid = pid_of(calls)
         assert b"sk-or-v1-secret" not in await asyncio.to_thread(shown_environ, pid)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(AccountError, match=r"ended with -9: .* Try again: tollkeeper sync") as gone:
             await calls.sums()
+        await calls.__aexit__(AccountError, gone.value, None)
         assert gone.value.kind == "unreadable"  # the provider is not at fault, and not asked again and again
-    calls._process.close()  # again
-    with pytest.raises(AccountError, match="was ended"):
-        await calls.sums()
+        with pytest.raises(AccountError, match="was ended"):
+            await calls.sums()
+        async with BilledCalls(DAY_MS, reports.ledger_day, processes) as calls:  # the next day has another one
+            await calls.take(answer({"a": "1"}))
+            assert pid_of(calls) != pid
+
+
+def pid_of(calls: BilledCalls) -> int:
+    assert calls._process is not None
+    assert calls._process.child.pid is not None
+    return calls._process.child.pid
+
+
+async def test_one_process_goes_over_all_days_of_a_sync(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a day is left in the next one, and it ends when no further one comes."""
+    monkeypatch.setattr(billed_calls, "HERE_MAX_BYTES", 0)
+    reports, pids = SqliteReports(place.path), set[int]()
+    async with kept(place, kept_s=0.05) as processes:
+        for n in range(3):
+            day_ms = DAY_MS + n * 86_400_000
+            async with BilledCalls(day_ms, reports.ledger_day, processes) as calls:
+                await calls.take(answer({f"gen-{day_ms // 1000}-x": "0.25"}))
+                await calls.list_taken(KEY, day_ms, day_ms + 3_600_000)
+                sums = await calls.sums()
+                assert (sums.calls, sums.day_calls) == (1, 1)
+                assert (await calls.look("openrouter", {}, "own")).untold == 1
+                pids.add(pid_of(calls))
+        assert len(pids) == 1
+        async with asyncio.timeout(20):
+            while processes._kept is not None:  # noqa: ASYNC110 - a timer says so to nobody
+                await asyncio.sleep(0.01)
+        assert processes._ending is not None
+        await processes._ending
+        with pytest.raises(AccountError, match="was ended"):
+            await calls.sums()
 
 
 async def test_a_month_that_is_busy_is_compared_beside_requests(
@@ -184,9 +231,9 @@ async def test_a_month_that_is_busy_is_compared_beside_requests(
 
 @pytest.mark.parametrize("ends", ["", "import time; time.sleep(60)"], ids=["ended", "alive"])
 def test_half_an_answer_is_no_answer(tmp_path: Path, ends: str) -> None:
-    process = CallProcess(0, LedgerPlace("proxy.storage.sqlite.reports:open_reports", tmp_path / "ledger.db"))
+    process = CallProcess(LedgerPlace(OPENED_BY, tmp_path / "ledger.db"))
     said = f"import os; os.write(1, b'\\x80\\x05\\x95'); os.close(1); {ends}"
-    process._command = [sys.executable, "-c", said]
+    process.child._command = [sys.executable, "-c", said]
     with pytest.raises(AccountError, match="The process that reads the bill has ended with"):
         process.do("sums", ())
-    process.close()
+    process.child.close()

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from proxy.jobs.reconciliation.bill_corrections import BillCorrections
 from proxy.jobs.reconciliation.billed_calls import BilledCalls
 from proxy.jobs.reconciliation.call_origins import CallOrigins
-from proxy.jobs.reconciliation.call_process import LedgerPlace
+from proxy.jobs.reconciliation.call_process import CallProcesses, LedgerPlace
 from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
 from proxy.jobs.reconciliation.day_calls import BillSums, CallLook
 from proxy.pipeline.services import Services
@@ -76,12 +76,17 @@ class AccountSync:
     ) -> None:
         """Keep the parts; place: where another process reads the ledger, None: none can, and busy days are slow."""
         self._services = services
-        self._place = place
+        self._processes = None if place is None else CallProcesses(place)
         self._sleep = sleep
         self._corrections = corrections
         self._readers: dict[str, _Reader] = {}
         self._turn = asyncio.Lock()
         self.problems: dict[str, str] = {}
+
+    async def close(self) -> None:
+        """End the process that was kept for the next busy day."""
+        if self._processes is not None:
+            await self._processes.close()
 
     def providers(self, day: date | None = None) -> list[str]:
         """Return the providers whose bill can be read with the keys that there are; of a day that may not be over."""
@@ -140,7 +145,7 @@ class AccountSync:
         theirs = {hash_: key for hash_, key in named.items() if key != OWN}  # users' own keys have other accounts
         names = theirs | {hash_: key.name for hash_, key in in_use.items()}
         keys = _ProviderKeys(names, in_use)
-        async with BilledCalls(start_ms(day), services.reports.ledger_day, self._place) as calls:
+        async with BilledCalls(start_ms(day), services.reports.ledger_day, self._processes) as calls:
             bill = await reader.bill.read(calls, day, [*in_use], [*(names.keys() - in_use.keys())])
             begun_ms = await asyncio.to_thread(services.reports.first_request_ms)
             if begun_ms is None or begun_ms >= start_ms(day) + _DAY_MS:

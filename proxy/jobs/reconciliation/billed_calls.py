@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from proxy.jobs.reconciliation.call_process import CallProcess, LedgerPlace
+from proxy.jobs.reconciliation.call_process import CallProcess, CallProcesses
 from proxy.jobs.reconciliation.day_calls import BillSums, CallLook, CallSums, ComparisonSize, DayCalls
 from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks, DayComparison, DriftEntry
 from proxy.providers.account.source import TakenCosts
@@ -20,11 +20,13 @@ PART: Final = 500  # calls, differences or pairs that come from, or go to, a pro
 
 
 class BilledCalls:
-    """Takes answers, lists them, and compares them with the ledger. place None: there is no file to read elsewhere."""
+    """Takes answers, lists them, and compares them with the ledger. processes None: it cannot be read elsewhere."""
 
-    def __init__(self, day_ms: int, read_day: Callable[[DayQuestion], LedgerDay], place: LedgerPlace | None) -> None:
+    def __init__(
+        self, day_ms: int, read_day: Callable[[DayQuestion], LedgerDay], processes: CallProcesses | None
+    ) -> None:
         self._here = DayCalls(day_ms, read_day)
-        self._day_ms, self._place = day_ms, place
+        self._day_ms, self._processes = day_ms, processes
         self._process: CallProcess | None = None
         self._taken_bytes = 0
 
@@ -34,8 +36,8 @@ class BilledCalls:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            await asyncio.shield(asyncio.to_thread(self._process.close))
+        if self._process is not None and self._processes is not None:
+            await self._processes.give_back(self._process, is_well=error is None)
 
     @property
     def is_apart(self) -> bool:
@@ -53,8 +55,9 @@ class BilledCalls:
     async def take(self, body: bytes) -> TakenCosts:
         """Read an answer of the provider; it is a TakeCosts."""
         self._taken_bytes += len(body)
-        if self._process is None and self._place is not None and self._taken_bytes > HERE_MAX_BYTES:
-            self._process = CallProcess(self._day_ms, self._place)
+        if self._process is None and self._processes is not None and self._taken_bytes > HERE_MAX_BYTES:
+            self._process = self._processes.take()
+            await self._do("begin", self._day_ms)
             await self._do("load", self._here.of_keys, self._here.pending)
         found: TakenCosts = await self._do("take", body)
         return found

@@ -1,26 +1,15 @@
-"""A day's calls in a process of their own, which gives way to all others: asked through pipes, an answer at a time.
+"""The process that goes over the calls of busy days; one for all days of a sync, kept a while for the next."""
 
-python -m proxy.jobs.reconciliation.call_process DAY_MS OPEN FILE: OPEN names what opens FILE for reports, as
-package.module:function, for which kind of ledger it is is not known here.
-"""
-
-import gc
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import threading
+import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from proxy.core.child_python import bare_environ, child_command
-from proxy.core.errors import LedgerError
-from proxy.core.process_priority import put_back
+from proxy.core.child_process import ChildGoneError, ChildProcess
 from proxy.providers.account.source import AccountError
+
+_MAKER: Final = "proxy.jobs.reconciliation.day_calls:open_calls"
+_KEPT_S: Final = 60.0
 
 
 class LedgerPlace(NamedTuple):
@@ -31,93 +20,60 @@ class LedgerPlace(NamedTuple):
 
 
 class CallProcess:
-    """The process, from the first question on. Its methods block, and are for threads; close() may come at any time."""
+    """Asked for methods of DayCalls, after begin(DAY_MS). do() blocks, and is for threads."""
 
-    def __init__(self, day_ms: int, place: LedgerPlace) -> None:
-        self._command = child_command(__name__, str(day_ms), place.opened_by, str(place.path.absolute()))
-        self._process: subprocess.Popen[bytes] | None = None
-        self._starting = threading.Lock()
-        self._is_closed = False
+    def __init__(self, place: LedgerPlace) -> None:
+        self.child = ChildProcess(_MAKER, place.opened_by, str(place.path.absolute()))
 
     def do(self, method: str, arguments: Sequence[Any]) -> Any:
-        """Return what a method of the process's DayCalls returns.
-
-        Raises LedgerError where the ledger cannot be read, AccountError where the process is gone.
-        """
-        process = self._started()
+        """Return what a method returns; raises LedgerError, or AccountError where the process is gone."""
         try:
-            pickle.dump((method, tuple(arguments)), _pipe(process.stdin), pickle.HIGHEST_PROTOCOL)
-            _pipe(process.stdin).flush()
-            found, problem = pickle.load(_pipe(process.stdout))  # noqa: S301 - it comes from our own program
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):  # ValueError: closed meanwhile
-            process.kill()  # what still runs has sent what cannot be read, and would be waited for for ever
-            raise _ended(f"has ended with {process.wait()}") from None
-        if problem is not None:
-            raise LedgerError(problem)
-        return found
+            return self.child.do(method, arguments)
+        except ChildGoneError as error:
+            text = (
+                f"The process that reads the bill {error}: what it said is on the proxy's standard error; a system that"
+                " runs out of memory kills without a word. Nothing was compared. Try again: tollkeeper sync."
+            )
+            # the provider is not to blame: not asked again and again
+            raise AccountError("unreadable", text, was_sent=False) from None
 
-    def close(self) -> None:
-        """End it, whatever it does."""
-        with self._starting:
-            self._is_closed = True
-        if self._process is None:
+
+class CallProcesses:
+    """Starts processes, and keeps one that has ended a day well for the next: to start takes half a second."""
+
+    def __init__(self, place: LedgerPlace, kept_s: float = _KEPT_S) -> None:
+        self._place = place
+        self._kept_s = kept_s
+        self._kept: CallProcess | None = None
+        self._end: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Future[None] | None = None
+        self._is_closed = False
+
+    def take(self) -> CallProcess:
+        """Return the one that is kept, or one that will be started."""
+        kept, self._kept = self._kept, None
+        if self._end is not None:
+            self._end.cancel()
+        return kept or CallProcess(self._place)
+
+    async def give_back(self, process: CallProcess, *, is_well: bool) -> None:
+        """Keep a process for a while; end one that may still be busy with what nobody waits for."""
+        if not is_well or self._is_closed or self._kept is not None:
+            await asyncio.shield(asyncio.to_thread(process.child.close))
             return
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):  # what was not sent is lost, as it should be
-                _pipe(pipe).close()
+        self._kept = process
+        self._end = asyncio.get_running_loop().call_later(self._kept_s, self._end_kept)
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        with self._starting:
-            if self._is_closed:
-                raise _ended("was ended")
-            if self._process is None:
-                try:
-                    self._process = subprocess.Popen(  # noqa: S603 - constants, and a path of the configuration
-                        self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=bare_environ()
-                    )
-                    put_back(self._process.pid)
-                except OSError as error:
-                    raise _ended(f"cannot be started ({error.strerror})") from None
-            return self._process
+    def _end_kept(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self._ending = asyncio.get_running_loop().run_in_executor(None, kept.child.close)
 
-
-def _ended(how: str) -> AccountError:
-    text = (
-        f"The process that reads the bill {how}: what it said is on the proxy's standard error; a system that runs out"
-        " of memory kills without a word. Nothing was compared. Try again: tollkeeper sync."
-    )
-    return AccountError("unreadable", text, was_sent=False)  # the provider is not to blame: not asked again and again
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
-
-
-def main(day_ms: str, opened_by: str, path: str) -> None:
-    """Answer questions until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to all of a terminal: the one that asked decides
-    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a module prints as it is imported is no answer
-    gc.disable()  # what a day's calls are made of has no circles, and to look for some takes a third of the time
-    from proxy.jobs.reconciliation.day_calls import DayCalls  # noqa: PLC0415 - the one that asks needs none of it
-
-    module, _, name = opened_by.partition(":")
-    reports = getattr(import_module(module), name)(Path(path))
-    calls = DayCalls(int(day_ms), reports.ledger_day)
-    with suppress(EOFError, BrokenPipeError):  # who asked has gone
-        while True:
-            method, arguments = pickle.load(asked)  # noqa: S301 - it comes from our own program
-            answer: tuple[Any, str | None]
-            try:
-                answer = getattr(calls, method)(*arguments), None
-            except LedgerError as error:
-                answer = None, str(error)
-            pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    async def close(self) -> None:
+        """End the one that is kept, and keep none any more."""
+        self._is_closed = True
+        if self._end is not None:
+            self._end.cancel()
+        self._end_kept()
+        if self._ending is not None:
+            await self._ending

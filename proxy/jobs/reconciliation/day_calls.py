@@ -6,7 +6,9 @@ nothing here knows the event loop, and whatever may be long is handed over a par
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from itertools import islice
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field
@@ -83,6 +85,12 @@ class DayCalls(Struct):
     _told: dict[str, BilledCall] = field(default_factory=dict)
     _found: DayComparison | None = None
 
+    def begin(self, day_ms: int) -> None:
+        """Go over to another day; nothing is left of the one before."""
+        self.day_ms = day_ms
+        self._ledger, self._untold, self._told, self._found = None, (), {}, None
+        self.drop_all()
+
     def load(self, of_keys: dict[str, dict[str, BilledCall]], pending: dict[str, int]) -> None:
         """Go on where others were."""
         self.of_keys, self.pending = of_keys, pending
@@ -151,6 +159,16 @@ class DayCalls(Struct):
         """Return a part of the pairs that were found."""
         assert self._found is not None, "compare() comes first"
         return [*islice(self._found.pairs.items(), at, at + count)]
+
+
+def open_calls(opened_by: str, path: str) -> DayCalls:
+    """Return what goes over the calls of a ledger, for a process of its own; begin() comes first.
+
+    opened_by names what opens path for reports, as package.module:function: which kind of ledger it is is not known
+    here.
+    """
+    module, _, name = opened_by.partition(":")
+    return DayCalls(0, getattr(import_module(module), name)(Path(path)).ledger_day)
 
 
 def compare_calls(
