@@ -1,6 +1,7 @@
 """What all meters of streams have in common: events that differ in their texts alone pass without being read."""
 
 import re
+from operator import ne
 from typing import Final
 
 from proxy.wire.text_size import LARGE_BYTES, bytes_of_text
@@ -117,14 +118,13 @@ def frame_of(one: bytes, other: bytes) -> tuple[bytes, ...]:
     pieces, others = one.split(b'"'), other.split(b'"')
     if len(pieces) != len(others):
         return ()
+    differs = [*map(ne, pieces, others)]
     found: list[bytes] = []
-    common = b""
-    for n, (piece, another) in enumerate(zip(pieces, others, strict=True)):
-        quote = b'"' if n else b""
-        if piece == another:
-            common += quote + piece
-            continue
-        before, behind = quote, b""
+    start, begin, n = 0, b"", -1  # the common piece begins so, and goes on with this piece
+    for _ in range(differs.count(True)):
+        n = differs.index(True, n + 1)
+        piece, another = pieces[n], others[n]
+        before, behind = b'"' if n else b"", b""
         if n % 2:  # within quotes
             key_at = n - 2
             if pieces[n - 1].strip() != b":" or _is_key(pieces, n):
@@ -134,12 +134,17 @@ def frame_of(one: bytes, other: bytes) -> tuple[bytes, ...]:
             told, another_told = _NUMBER.fullmatch(piece), _NUMBER.fullmatch(another)
             if told is None or another_told is None or told.groups() != another_told.groups():
                 return ()
-            before, behind = quote + told[1], told[2]
+            before, behind = before + told[1], told[2]
         if key_at < 0 or pieces[key_at].endswith(_TELLING):
             return ()
-        found.append(common + before)
-        common = behind
-    return (*found, common)
+        found.append(begin + _joined(pieces, start, n) + before)
+        start, begin = n + 1, behind
+    return (*found, begin + _joined(pieces, start, len(pieces)))
+
+
+def _joined(pieces: list[bytes], start: int, end: int) -> bytes:
+    """Return some pieces as they stood, with the quotes around them but the last."""
+    return b'"'.join(pieces[start:end] if not start else [b"", *pieces[start:end]]) if end > start else b""
 
 
 def _is_key(pieces: list[bytes], n: int) -> bool:
