@@ -66,7 +66,7 @@ MUTATIONS: Final = (
         "Totals are kept as floating point, and drift from the sum of the rows.",
         (
             Patch(
-                "ScopeTotals.end",
+                "end_hold",
                 "settled[COST] += cost_pusd",
                 "settled[COST] = int((settled[COST] / 1e12 + cost_pusd / 1e12) * 1e12)",
             ),
@@ -94,7 +94,7 @@ MUTATIONS: Final = (
     Mutation(
         "window-of-another-minute",
         "What ends after its window is over counts in the next one as well.",
-        (Patch("ScopeTotals.end", "self._in_all_from_ms <= started_ms < self._in_all_until_ms", "True"),),
+        (Patch("end_hold", "totals.in_all_from_ms <= started_ms < totals.in_all_until_ms", "True"),),
         ("tests/policy/test_quota.py::test_a_storm_of_random_operations_never_overspends",),
     ),
     Mutation(

@@ -11,7 +11,12 @@ from proxy.core.name_cache import NameCache
 from proxy.pipeline.admission.limiter import Limiter
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.values.allowance import Allowance
-from proxy.policy.quota import Quota
+from proxy.policy.quota import CountedLimit, Quota
+
+_COST_NAMES: Final = (None, "x-tollkeeper-budget-remaining-usd", "x-tollkeeper-budget-resets-at")
+Shown = tuple[str | None, str, str, str, str | None, str | None]
+"""Of a limit the names of its headers (for itself, None of money; for what is left; for when that resets), with its
+amount behind the first and, behind the others, when its window ends, and its name where headers must tell it."""
 
 
 class ToldHeaders:
@@ -47,26 +52,37 @@ def tell_limits(context: RequestContext, limits: Callable[[], dict[str, str]]) -
 def limit_headers(allowance: Allowance, limiter: Limiter, now_ms: int) -> dict[str, str]:
     """Return the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
     headers: dict[str, str] = {}
-    named, above = [], allowance.groups_above
+    named = []
     for limit, left in limiter.tightest(allowance.quotas, now_ms):
-        quota, place, amount, _, _, _, _, resets_at_ms = limit
+        of_limit, amount, of_rest, of_reset, resets_at, name = limit.shown or _shown(limit, allowance.groups_above)
+        resets_at_ms = limit.ends_ms
         if resets_at_ms is None:
             resets_at_ms = limit.resets_at_ms()
-        if quota.models or (above is not None and quota.scope.startswith("group:")):
-            named.append(_name(quota))
-        if place == COST:
-            headers["x-tollkeeper-budget-remaining-usd"] = usd_text(left)
+        if of_limit is None:
+            headers[of_rest] = usd_text(left)
             if resets_at_ms is not None:
-                headers["x-tollkeeper-budget-resets-at"] = _utc[resets_at_ms]
+                headers[of_reset] = resets_at or _utc[resets_at_ms]
         else:
-            of_limit, of_rest, of_reset = _names_of[quota.kind]
-            headers[of_limit] = str(amount)
+            headers[of_limit] = amount
             headers[of_rest] = str(left)
             if resets_at_ms is not None:
                 headers[of_reset] = go_duration(resets_at_ms - now_ms)
+        if name is not None:
+            named.append(name)
     if named:
         headers["x-tollkeeper-limits"] = "; ".join(named)
     return headers
+
+
+def _shown(limit: CountedLimit, above: str | None) -> Shown:
+    """Return what headers say of a limit each time, and keep it there. above: the groups above the user's."""
+    quota = limit.quota
+    is_named = quota.models or (above is not None and quota.scope.startswith("group:"))
+    names = _COST_NAMES if limit.place == COST else header_names(quota.kind)
+    resets_at = None if limit.ends_ms is None else iso_utc(limit.ends_ms)
+    of_limit, of_rest, of_reset = names
+    shown = limit.shown = of_limit, str(limit.amount), of_rest, of_reset, resets_at, _name(quota) if is_named else None
+    return shown
 
 
 @lru_cache(maxsize=256)
@@ -76,13 +92,12 @@ def _name(quota: Quota) -> str:
     return text.encode("ascii", "replace").decode()
 
 
-def header_names(kind: str) -> tuple[str, ...]:
+def header_names(kind: str) -> tuple[str, str, str]:
     """Return the names of the headers of a kind that is a count: its limit, what remains of it, when it resets."""
-    return tuple(f"x-ratelimit-{side}-{kind}" for side in ("limit", "remaining", "reset"))
+    return f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"
 
 
-_names_of: Final = NameCache(header_names)
-_utc: Final = NameCache(iso_utc, most=64)  # ends of windows: few, and often the same
+_utc: Final = NameCache(iso_utc, most=64)  # of rolling windows: few, and often the same
 
 
 def go_duration(ms: int) -> str:

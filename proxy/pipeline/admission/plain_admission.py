@@ -99,10 +99,7 @@ def reserve_plain(
                 left_tokens += answer_tokens
         if allowance.has_soft:
             expected = likely(price, BodyFacts(size_bytes, asked))
-        if asked is not None:
-            if allowance.has_hard_cost:
-                route = route.within(answer_tokens)
-        elif allowance.has_hard_cost or allowance.has_hard_tokens:
+        if asked is None and (allowance.has_hard_cost or allowance.has_hard_tokens):
             if place.provider.has_forms or services.forms.learnt:
                 return None
             route = bounded(context, route, answer_tokens, BodyFacts(size_bytes), services)

@@ -97,7 +97,7 @@ class _Media:
 
 
 def plain_maximum(body: Mapping[str, Any], endpoint: Endpoint) -> int | None:
-    """Return the maximum that a plain chat names, None where it names none; NOT_PLAIN: it is not that plain.
+    """Return the one maximum that a plain chat names, None where it names none; NOT_PLAIN: it is not that plain.
 
     What a plain chat may cost depends on that and on its length alone. Types are already checked.
     """
@@ -113,7 +113,12 @@ def plain_maximum(body: Mapping[str, Any], endpoint: Endpoint) -> int | None:
     model = body.get("model")
     if model is not None and (":" in model or "@" in model):
         return NOT_PLAIN
-    return _named_maximum(body, endpoint)
+    most, other = body.get("max_tokens"), body.get("max_completion_tokens")
+    if other is not None:
+        if most is not None:
+            return NOT_PLAIN
+        most = other
+    return most if most is None or most.__class__ is int else NOT_PLAIN
 
 
 def _named_maximum(body: Mapping[str, Any], endpoint: Endpoint) -> int | None:

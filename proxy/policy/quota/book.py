@@ -24,7 +24,7 @@ from proxy.policy.quota.quota import (
     scopes_of,
     use_case_scope,
 )
-from proxy.policy.quota.scope_totals import NOTHING_TAKEN, Hold, ScopeTotals
+from proxy.policy.quota.scope_totals import NOTHING_TAKEN, Hold, ScopeTotals, end_hold
 from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
 
 HORIZON_DAYS = 400  # the longest rolling window of a configuration is 366 days
@@ -184,8 +184,7 @@ class QuotaBook:
         if self.model_sets:
             self._end_by_models(held, amounts, answer)
             return
-        for totals in held.totals:
-            totals.end(held, amounts, self.zone)
+        end_hold(held, held.totals, amounts, self.zone)
 
     def release(self, request_id: object, answer: ModelAnswer = NOT_KNOWN, *, counts: bool = True) -> None:
         """End a request that was certainly not billed; counts=False: its row was never written either."""
@@ -196,7 +195,7 @@ class QuotaBook:
         """End a request in each set of models as the answer says, also where nobody expected that it would count."""
         for totals in held.totals:
             takes_part = not totals.models or is_counted(totals.models, answer)
-            totals.end(held, amounts if takes_part else NOTHING_TAKEN, self.zone)
+            end_hold(held, (totals,), amounts if takes_part else NOTHING_TAKEN, self.zone)
         sets = {totals.models for totals in held.totals}
         others = [models for models in self.model_sets if models not in sets and is_counted(models, answer)]
         if others and amounts != NOTHING_TAKEN:

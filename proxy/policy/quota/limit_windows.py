@@ -5,7 +5,9 @@ windows ends or another takes its place in the book, which then forgets these.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from proxy.core.limit_kinds import BY_NAME, COST, INDEX, REQUESTS, TOKENS
 from proxy.policy.quota.quota import Amounts, LimitExceeded, LimitRow, Quota, QuotaError, refusal_order
@@ -15,10 +17,11 @@ from proxy.policy.quota.window import CALENDAR, HOUR_MS, rolling_hours
 _UNBOUNDED = 1 << 127  # more than any sum comes to
 
 
-class CountedLimit(NamedTuple):
+class CountedLimit(Struct, eq=False):
     """A limit on what is summed up, with its window. place: of its kind in a sum.
 
-    is_strict: what is held counts too. is_returned: as in core/limit_kinds.py.
+    is_strict: what is held counts too. is_returned: as in core/limit_kinds.py. shown: what those who are told of it
+    read each time, as whoever tells it keeps that.
     """
 
     quota: Quota
@@ -29,6 +32,7 @@ class CountedLimit(NamedTuple):
     window: WindowTotals
     totals: ScopeTotals
     ends_ms: int | None  # of a window of the calendar
+    shown: Any = None
 
     def resets_at_ms(self) -> int | None:
         """Return when its window ends; for a rolling one, when its oldest hour drops out; None for all time."""

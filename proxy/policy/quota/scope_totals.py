@@ -5,7 +5,7 @@ a new limit sees past spending. Sums are lists in the order of core/limit_kinds.
 added to them one by one, which costs half of a loop; what few take is added by a loop, where there is any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import add, sub
 from zoneinfo import ZoneInfo
 
@@ -82,14 +82,14 @@ class ScopeTotals:
     __slots__ = (
         "_before",
         "_before_ms",
-        "_bucket",
-        "_bucket_ms",
         "_fold_ms",
         "_hours",
-        "_in_all_from_ms",
-        "_in_all_until_ms",
         "_minutes",
         "_quarters",
+        "bucket",
+        "bucket_ms",
+        "in_all_from_ms",
+        "in_all_until_ms",
         "models",
         "moves",
         "open",
@@ -109,15 +109,15 @@ class ScopeTotals:
         self.settled = [*NOTHING]
         self.taken = [*NOTHING]
         self.moves = 0
-        self._in_all_from_ms, self._in_all_until_ms = 0, FOREVER_MS  # instants that lie in all windows
+        self.in_all_from_ms, self.in_all_until_ms = 0, FOREVER_MS  # instants that lie in all windows
         self._minutes: dict[int, list[int]] = {}
         self._quarters: dict[int, list[int]] = {}  # of hours in which a day of the zone begins
         self._hours: dict[int, list[int]] = {}
         self._before = [*NOTHING]  # older than the horizon: only the total still counts it
         self._before_ms = 0  # the end of what _before holds
         self._fold_ms = 0
-        self._bucket: list[int] = []  # the one that was added to last, a minute of _minutes
-        self._bucket_ms = -1
+        self.bucket: list[int] = []  # the one that was added to last, a minute of _minutes
+        self.bucket_ms = -1
 
     @property
     def running(self) -> int:
@@ -135,8 +135,8 @@ class ScopeTotals:
     def _windows_moved(self) -> None:
         """Find the instants that lie in all windows."""
         windows = self.windows.values()
-        self._in_all_from_ms = max((window.start_ms for window in windows), default=0)
-        self._in_all_until_ms = min((window.end_ms for window in windows), default=FOREVER_MS)
+        self.in_all_from_ms = max((window.start_ms for window in windows), default=0)
+        self.in_all_until_ms = min((window.end_ms for window in windows), default=FOREVER_MS)
         self.moves += 1
 
     def summed(self, window: Window) -> WindowTotals:
@@ -173,41 +173,17 @@ class ScopeTotals:
         taken[REQUESTS] += requests
         if pieces is not NO_PIECES:
             _add_pieces(taken, pieces)
-        if not self._in_all_from_ms <= started_ms < self._in_all_until_ms:
+        if not self.in_all_from_ms <= started_ms < self.in_all_until_ms:
             self._drop_windows(started_ms)
-            self._leave_out(started_ms, NOTHING_TAKEN, amounts)
-
-    def end(self, held: Hold, amounts: Taken, zone: ZoneInfo) -> None:
-        """Replace a reservation by what it came to, in the windows of its start."""
-        del self.open[held.request_id]
-        if not held.running:
-            self.resting -= 1
-        started_ms = held.started_ms
-        if self.windows:
-            held_pusd, held_tokens, held_requests, held_pieces = held.amounts
-            cost_pusd, tokens, requests, pieces = amounts
-            settled, taken = self.settled, self.taken
-            settled[COST] += cost_pusd
-            settled[TOKENS] += tokens
-            settled[REQUESTS] += requests
-            taken[COST] += cost_pusd - held_pusd
-            taken[TOKENS] += tokens - held_tokens
-            taken[REQUESTS] += requests - held_requests
-            if held_pieces is not NO_PIECES or pieces is not NO_PIECES:
-                _add_pieces(settled, pieces)
-                _add_pieces(taken, [*map(sub, pieces, held_pieces)])
-            if not self._in_all_from_ms <= started_ms < self._in_all_until_ms:
-                more = (cost_pusd - held_pusd, tokens - held_tokens, requests - held_requests)
-                self._leave_out(started_ms, amounts, (*more, tuple(map(sub, pieces, held_pieces))))
-        self._store(started_ms, amounts, zone)
+            self.leave_out(started_ms, NOTHING_TAKEN, amounts)
 
     def settle(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
         """Add settled amounts (negative ones correct) at an instant, without any reservation."""
         if self.windows:
             _add(self.settled, amounts)
             _add(self.taken, amounts)
-            if not self._in_all_from_ms <= at_ms < self._in_all_until_ms:
-                self._leave_out(at_ms, amounts, amounts)
+            if not self.in_all_from_ms <= at_ms < self.in_all_until_ms:
+                self.leave_out(at_ms, amounts, amounts)
         self._store(at_ms, amounts, zone)
 
     def settle_hour(self, hour_ms: int, amounts: Taken) -> None:
@@ -216,7 +192,7 @@ class ScopeTotals:
         self._windows_moved()
         _add(self._hours.setdefault(hour_ms - hour_ms % HOUR_MS, [*NOTHING]), amounts)
 
-    def _leave_out(self, at_ms: int, settled: Taken, taken: Taken) -> None:
+    def leave_out(self, at_ms: int, settled: Taken, taken: Taken) -> None:
         """Leave what was added to the sums out of the windows that its instant does not lie in."""
         self.moves += 1
         for window in self.windows.values():
@@ -233,22 +209,19 @@ class ScopeTotals:
             self._windows_moved()
 
     def _store(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
-        minute_ms = at_ms - at_ms % MINUTE_MS
-        bucket = self._bucket if minute_ms == self._bucket_ms else self._bucket_at(at_ms, minute_ms, zone)
-        cost_pusd, tokens, requests, pieces = amounts
-        bucket[COST] += cost_pusd
-        bucket[TOKENS] += tokens
-        bucket[REQUESTS] += requests
-        if pieces is not NO_PIECES:
-            _add_pieces(bucket, pieces)
+        _add(self.bucket_at(at_ms, zone), amounts)
 
-    def _bucket_at(self, at_ms: int, minute_ms: int, zone: ZoneInfo) -> list[int]:
+    def bucket_at(self, at_ms: int, zone: ZoneInfo) -> list[int]:
+        """Return what is to be added to for an instant."""
+        minute_ms = at_ms - at_ms % MINUTE_MS
+        if minute_ms == self.bucket_ms:
+            return self.bucket
         if at_ms < self._fold_ms:
             buckets, key = self._folded(at_ms, zone)
             return buckets.setdefault(key, [*NOTHING])
-        self._bucket_ms = minute_ms
-        self._bucket = self._minutes.setdefault(minute_ms, [*NOTHING])
-        return self._bucket
+        self.bucket_ms = minute_ms
+        self.bucket = self._minutes.setdefault(minute_ms, [*NOTHING])
+        return self.bucket
 
     def _folded(self, at_ms: int, zone: ZoneInfo) -> tuple[dict[int, list[int]], int]:
         hour_ms = at_ms - at_ms % HOUR_MS
@@ -262,7 +235,7 @@ class ScopeTotals:
         if before_ms <= self._fold_ms:
             return
         self._fold_ms = before_ms
-        self._bucket_ms = -1
+        self.bucket_ms = -1
         for at_ms in [at_ms for at_ms in self._minutes if at_ms < before_ms]:
             buckets, key = self._folded(at_ms, zone)
             bucket = buckets.setdefault(key, [*NOTHING])
@@ -288,6 +261,48 @@ class ScopeTotals:
     def folded_ms(self) -> int:
         """Return the time before which minutes are no longer kept apart."""
         return self._fold_ms
+
+
+def end_hold(held: Hold, all_totals: Iterable[ScopeTotals], amounts: Taken, zone: ZoneInfo) -> None:
+    """Replace a reservation by what it came to, in some of its scopes, in the windows of its start."""
+    request_id, started_ms = held.request_id, held.started_ms
+    cost_pusd, tokens, requests, pieces = amounts
+    held_pusd, held_tokens, held_requests, held_pieces = held.amounts
+    more_pusd, more_tokens, more_requests, more_pieces = (
+        cost_pusd - held_pusd,
+        tokens - held_tokens,
+        requests - held_requests,
+        NO_PIECES,
+    )
+    has_pieces = held_pieces is not NO_PIECES or pieces is not NO_PIECES
+    if has_pieces:
+        more_pieces = tuple(map(sub, pieces, held_pieces))
+    minute_ms, runs = started_ms - started_ms % MINUTE_MS, held.running
+    for totals in all_totals:
+        del totals.open[request_id]
+        if not runs:
+            totals.resting -= 1
+        bucket = totals.bucket if minute_ms == totals.bucket_ms else totals.bucket_at(started_ms, zone)
+        bucket[COST] += cost_pusd
+        bucket[TOKENS] += tokens
+        bucket[REQUESTS] += requests
+        if has_pieces:
+            _add_pieces(bucket, pieces)
+        if not totals.windows:
+            continue
+        settled, taken = totals.settled, totals.taken
+        settled[COST] += cost_pusd
+        settled[TOKENS] += tokens
+        settled[REQUESTS] += requests
+        taken[COST] += more_pusd
+        taken[TOKENS] += more_tokens
+        if more_requests:
+            taken[REQUESTS] += more_requests
+        if has_pieces:
+            _add_pieces(settled, pieces)
+            _add_pieces(taken, more_pieces)
+        if not totals.in_all_from_ms <= started_ms < totals.in_all_until_ms:
+            totals.leave_out(started_ms, amounts, (more_pusd, more_tokens, more_requests, more_pieces))
 
 
 def holds_a_day_edge(hour_ms: int, zone: ZoneInfo) -> bool:
