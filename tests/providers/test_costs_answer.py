@@ -5,10 +5,10 @@ import random
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from proxy.providers.account import costs_answer
 from proxy.providers.account.costs_answer import read_costs
+from proxy.providers.account.source import AnswerError
 
 ODD: tuple[Any, ...] = (None, True, "much", "0.5", -1, -0.25, 10**30, [], {}, "", "a\x1b\ud800", 1e-13, 0.1, 7)
 
@@ -35,7 +35,7 @@ def test_an_answer_is_read_as_its_model_reads_it(monkeypatch: pytest.MonkeyPatch
     quick = [read_costs(body) for body in bodies]
 
     def by_model(found: Any) -> Any:
-        result = costs_answer._CostsAnswer.model_validate(found).data
+        result = costs_answer._CostsAnswer.read(found).data
         return [(row.generation_id, row.total_usage) for row in result.data], result.metadata
 
     monkeypatch.setattr(costs_answer, "_rows_of", by_model)
@@ -46,9 +46,9 @@ def test_an_answer_is_read_as_its_model_reads_it(monkeypatch: pytest.MonkeyPatch
 
 def test_the_usual_shape_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> Any:
-        raise ValidationError.from_exception_data("needed", [])
+        raise AnswerError("needed")
 
-    monkeypatch.setattr(costs_answer._CostsAnswer, "model_validate", refuse)
+    monkeypatch.setattr(costs_answer._CostsAnswer, "read", refuse)
     row = {"generation_id": "gen-1", "total_usage": 0.000001}
     body = json.dumps({"data": {"data": [row, row], "metadata": {"truncated": False}}}).encode()
     assert read_costs(body) == ({"gen-1": 2_000_000}, (1, False, "", ""))

@@ -14,8 +14,7 @@ from openai.types.admin.organization import UsageCompletionsResponse, UsageCosts
 from proxy.config.load import load_file
 from proxy.core.clock import SystemClock
 from proxy.core.secret import Secret
-from proxy.providers.account.costs_answer import count_costs
-from proxy.providers.account.examination import Examination
+from proxy.providers.account.examination import Examination, count_costs
 from proxy.providers.account.source import AccountError, AccountSource
 from proxy.providers.account.sources import account_source
 from proxy.providers.build import build_providers

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from proxy.jobs.reconciliation import billed_calls, day_calls
+from proxy.jobs.reconciliation import billed_calls
 from proxy.jobs.reconciliation.billed_calls import HERE_MAX_BYTES, PART, BilledCalls
 from proxy.jobs.reconciliation.call_process import CallProcess, CallProcesses, LedgerPlace
 from proxy.jobs.reconciliation.day_calls import BillSums
 from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks
 from proxy.policy.reconciliation.sync_schedule import start_ms
+from proxy.providers.account import costs_answer
 from proxy.providers.account.source import AccountError
 from proxy.storage.sqlite.ledger import open_ledger
 from proxy.storage.sqlite.reports import SqliteReports
@@ -202,7 +203,7 @@ async def test_a_month_that_is_busy_is_compared_beside_requests(
     month = month_before(today())
     async with played(tmp_path, month, "report") as play:
         monkeypatch.setattr(billed_calls, "HERE_MAX_BYTES", 0)
-        monkeypatch.setattr(day_calls, "read_costs", lambda _: pytest.fail("parsed beside the event loop"))
+        monkeypatch.setattr(costs_answer, "read_costs", lambda _: pytest.fail("parsed beside the event loop"))
         done = asyncio.Event()
 
         async def chat() -> int:

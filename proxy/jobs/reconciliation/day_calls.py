@@ -21,7 +21,6 @@ from proxy.policy.reconciliation.day_comparison import (
     DriftEntry,
     compare_day,
 )
-from proxy.providers.account.costs_answer import read_costs
 from proxy.providers.account.source import TakenCosts
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
 
@@ -105,6 +104,8 @@ class DayCalls(Struct):
 
     def take(self, body: bytes) -> TakenCosts:
         """Read an answer of a time; a later one of the same time knows better."""
+        from proxy.providers.account.costs_answer import read_costs  # noqa: PLC0415 - with pydantic, in its thread
+
         costs, taken = read_costs(body)
         self.pending |= costs
         return taken

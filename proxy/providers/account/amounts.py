@@ -1,14 +1,14 @@
 """Fields of a management answer: money and counts as their literals, moments as text, unknown fields passed over."""
 
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.core.text import fit_text
+from proxy.providers.account.source import AnswerError
 from proxy.wire.amount import NumberText
 
 _CENTS_PLACES = 2
@@ -21,10 +21,19 @@ class AnswerPart(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    @classmethod
+    def read(cls, found: Any) -> Self:
+        """Return the part that an answer holds; raises AnswerError."""
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            raise AnswerError(_places_of(error)) from None
 
-def places_of(errors: Iterable[Any]) -> str:
-    """Return where an answer is not as it should be, from the errors of pydantic: no value of it is shown."""
-    places = [".".join(map(str, error["loc"])) + f" {error['msg']}" for error in errors]
+
+def _places_of(error: ValidationError) -> str:
+    """Return where an answer is not as it should be: no value of it is shown."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    places = [".".join(map(str, one["loc"])) + f" {one['msg']}" for one in found]
     more = f" and {len(places) - 1} more" if len(places) > 1 else ""
     return f"{places[0]}{more}" if places else "nothing is as it should be"
 

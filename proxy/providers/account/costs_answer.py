@@ -1,13 +1,10 @@
 """OpenRouter's answer to POST /analytics/query: the cost of each generation of a time, as many as an hour has."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from proxy.providers.account.amounts import AnswerPart, Count, Name, Pusd, money_of, name_of, places_of
-from proxy.providers.account.source import TakenCosts
+from proxy.providers.account.amounts import AnswerPart, Count, Name, Pusd, money_of, name_of
+from proxy.providers.account.source import AnswerError, TakenCosts
 from proxy.wire.amount import read_exactly
 
 
@@ -43,9 +40,8 @@ def read_costs(body: bytes) -> tuple[dict[str, int], TakenCosts]:
         return {}, TakenCosts(problem="error")
     try:
         rows, metadata = _rows_of(found)
-    except ValidationError as error:
-        place = places_of(error.errors(include_url=False, include_input=False, include_context=False))
-        return {}, TakenCosts(problem="shape", place=place)
+    except AnswerError as error:
+        return {}, TakenCosts(problem="shape", place=error.place)
     costs: dict[str, int] = {}
     for id_, pusd in rows:
         if id_:
@@ -55,7 +51,7 @@ def read_costs(body: bytes) -> tuple[dict[str, int], TakenCosts]:
 
 
 def _rows_of(found: Any) -> tuple[Sequence[tuple[str, int]], _QueryMetadata]:
-    """Return ids with amounts, by the shape that all answers have; raises ValidationError, which says what is wrong.
+    """Return ids with amounts, by the shape that all answers have; raises AnswerError, which says what is wrong.
 
     The models read any answer, and take four times as long for each row.
     """
@@ -63,13 +59,8 @@ def _rows_of(found: Any) -> tuple[Sequence[tuple[str, int]], _QueryMetadata]:
         rows, metadata = found["data"]["data"], found["data"]["metadata"]
         if type(rows) is list:
             told = [(name_of(row.get("generation_id", "")), money_of(row["total_usage"])) for row in rows]
-            return told, _QueryMetadata.model_validate(metadata)
+            return told, _QueryMetadata.read(metadata)
     except (AttributeError, KeyError, TypeError, ValueError):  # the models say what and where
         pass
-    result = _CostsAnswer.model_validate(found).data
+    result = _CostsAnswer.read(found).data
     return [(row.generation_id, row.total_usage) for row in result.data], result.metadata
-
-
-async def count_costs(body: bytes) -> TakenCosts:
-    """Read an answer, and keep nothing of it."""
-    return (await asyncio.to_thread(read_costs, body))[1]

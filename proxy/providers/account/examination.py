@@ -10,8 +10,7 @@ from msgspec.structs import replace
 
 from proxy.core.clock import Clock
 from proxy.providers.account.ask import Hear, Question, ask
-from proxy.providers.account.costs_answer import count_costs
-from proxy.providers.account.source import AccountError, AccountQuestion, AccountSource, KeyStatus
+from proxy.providers.account.source import AccountError, AccountQuestion, AccountSource, KeyStatus, TakenCosts
 from proxy.providers.account.sources import account_source
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
@@ -148,3 +147,14 @@ class Examination:
 
 async def _told(found: EndpointTry) -> EndpointTry:
     return found
+
+
+async def count_costs(body: bytes) -> TakenCosts:
+    """Read the costs of an answer, and keep nothing of it."""
+    return await asyncio.to_thread(_taken_costs, body)
+
+
+def _taken_costs(body: bytes) -> TakenCosts:
+    from proxy.providers.account.costs_answer import read_costs  # noqa: PLC0415 - with pydantic, in its thread
+
+    return read_costs(body)[1]

@@ -5,28 +5,20 @@ key has been seen to be answered with zeros, so it is not asked for.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypeVar
-
-from pydantic import ValidationError
 
 from proxy.core.clock import Clock
 from proxy.core.secret import Secret
 from proxy.policy.key_ring import KeyFacts
-from proxy.providers.account.amounts import AnswerPart, places_of
 from proxy.providers.account.ask import Hear, Question, ask, ask_body, error_within, no_json, parsed
-from proxy.providers.account.openrouter_answers import (
-    ActivityAnswer,
-    CreditsAnswer,
-    KeyAnswer,
-    KeyListAnswer,
-)
 from proxy.providers.account.source import (
     AccountCredits,
     AccountError,
     AccountQuestion,
     ActivityRow,
+    AnswerError,
     KeyStatus,
     ListedKey,
     TakeCosts,
@@ -49,7 +41,7 @@ _NARROWEST_MS: Final = 1000  # a time with more generations than one answer hold
 _TOO_LONG: Final = 408  # the query itself took too long
 _QUERIES_MAX: Final = 128  # for one time; a server that always says that there is more must not be asked for ever
 _WITHOUT_MANAGEMENT: Final[frozenset[AccountQuestion]] = frozenset({"key", "generation"})
-_Shape = TypeVar("_Shape", bound=AnswerPart)
+_Read = TypeVar("_Read")
 _ALL: Final[frozenset[AccountQuestion]] = _WITHOUT_MANAGEMENT | {"credits", "keys", "activity", "generation_costs"}
 
 
@@ -72,11 +64,11 @@ class OpenRouterAccount:
     async def key(self, secret: Secret) -> KeyStatus:
         """Return what OpenRouter says of a key, asked with this key, be it for inference or management."""
         question = Question(self._provider.dialect.key_path or "/key", "what is known of a key")
-        return (await self._ask(KeyAnswer, question, self._named(secret))).status()
+        return await self._ask(_key_status, question, self._named(secret))
 
     async def credits(self) -> AccountCredits:
         question = Question("/credits", "the credits of the account", needs=self._needs)
-        return (await self._ask(CreditsAnswer, question)).credits()
+        return await self._ask(_credits, question)
 
     async def keys(self) -> tuple[ListedKey, ...]:
         """Return every key of the default workspace, those disabled and expired included."""
@@ -84,7 +76,7 @@ class OpenRouterAccount:
         for page in range(_PAGES_MAX):
             path = f"/keys?include_disabled=true&include_expired=true&offset={page * _PAGE_KEYS}"
             question = Question(path, "the keys of the account", needs=self._needs)
-            keys = (await self._ask(KeyListAnswer, question)).keys()
+            keys = await self._ask(_listed_keys, question)
             known = len(found)
             found |= {key.hash: key for key in keys}
             if len(keys) < _PAGE_KEYS or len(found) == known:  # a server may not know pages
@@ -95,7 +87,7 @@ class OpenRouterAccount:
         """Return what was charged on one of the last 30 completed UTC days, by model and endpoint."""
         path = f"/activity?date={day.isoformat()}" + ("" if key_hash is None else f"&api_key_hash={key_hash}")
         question = Question(path, "the activity of a day", needs=self._needs)
-        rows = (await self._ask(ActivityAnswer, question)).rows()
+        rows = await self._ask(_activity, question)
         return tuple(row for row in rows if row.date == day)  # a server may tell of all days, whichever is asked for
 
     async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None, take: TakeCosts) -> bool:
@@ -167,15 +159,14 @@ class OpenRouterAccount:
     def _query(self, body: Mapping[str, Any]) -> Question:
         return Question("/analytics/query", "what each answer was charged", body, self._needs)
 
-    async def _ask(self, answer: type[_Shape], question: Question, key: Key | None = None) -> _Shape:
+    async def _ask(self, read: Callable[[Any], _Read], question: Question, key: Key | None = None) -> _Read:
         found = await ask(self._provider, self._may_ask(question, key), question, self._clock.now_ms())
         if self._hear is not None:
             self._hear(question, found)
         try:  # a day of a large account has thousands of rows
-            return await asyncio.to_thread(answer.model_validate, found)
-        except ValidationError as error:
-            place = places_of(error.errors(include_url=False, include_input=False, include_context=False))
-            raise self._unreadable(question, place) from None
+            return await asyncio.to_thread(read, found)
+        except AnswerError as error:
+            raise self._unreadable(question, error.place) from None
 
     def _may_ask(self, question: Question, key: Key | None) -> Key:
         """Return the key that asks; raises AccountError where it takes a management key, and there is none."""
@@ -206,3 +197,30 @@ def _instant(ms: int) -> str:
     """Write an instant to the millisecond: OpenRouter refuses one without seconds."""
     moment = datetime.fromtimestamp(ms // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
+
+
+# The thread that reads the first answer imports what reads it: pydantic, which nothing else of a plain proxy needs.
+
+
+def _key_status(found: Any) -> KeyStatus:
+    from proxy.providers.account.openrouter_answers import KeyAnswer  # noqa: PLC0415 - as above
+
+    return KeyAnswer.read(found).status()
+
+
+def _credits(found: Any) -> AccountCredits:
+    from proxy.providers.account.openrouter_answers import CreditsAnswer  # noqa: PLC0415 - as above
+
+    return CreditsAnswer.read(found).credits()
+
+
+def _listed_keys(found: Any) -> tuple[ListedKey, ...]:
+    from proxy.providers.account.openrouter_answers import KeyListAnswer  # noqa: PLC0415 - as above
+
+    return KeyListAnswer.read(found).keys()
+
+
+def _activity(found: Any) -> tuple[ActivityRow, ...]:
+    from proxy.providers.account.openrouter_answers import ActivityAnswer  # noqa: PLC0415 - as above
+
+    return ActivityAnswer.read(found).rows()

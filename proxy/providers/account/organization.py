@@ -5,23 +5,23 @@ Sources: OpenAI's API reference of 2026 (organization/costs, organization/usage/
 a list of keys by their hash, or the cost of one answer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import urlencode
 
-from msgspec import Struct
-from pydantic import Field, ValidationError
-
 from proxy.core.clock import Clock
 from proxy.core.secret import Secret
-from proxy.providers.account.amounts import AnswerPart, CentsPusd, Count, Name, OptionalName, Pusd, places_of
 from proxy.providers.account.ask import Hear, Question, ask
 from proxy.providers.account.source import (
     AccountCredits,
     AccountError,
     AccountQuestion,
     ActivityRow,
+    AnswerError,
+    BilledCost,
+    BilledTokens,
     KeyStatus,
     ListedKey,
     TakeCosts,
@@ -34,92 +34,7 @@ _PAGES_MAX: Final = 1000
 _PROVIDER_NAMES: Final = {"openai": "OpenAI", "anthropic": "Anthropic"}
 
 
-class _OpenAIAmount(AnswerPart):
-    value: Pusd
-    currency: Name
-
-
-class _OpenAICost(AnswerPart):
-    amount: _OpenAIAmount
-    line_item: OptionalName = None  # "gpt-6-astra, input_tokens"
-
-    def cost(self) -> "_Cost":
-        return _Cost((self.line_item or "").partition(",")[0].strip(), self.amount.value, self.amount.currency)
-
-
-class _OpenAIUsage(AnswerPart):
-    model: OptionalName = None
-    input_tokens: Count
-    output_tokens: Count
-    input_cached_tokens: Count | None = None
-    num_model_requests: Count
-
-    def tokens(self) -> "_Tokens":
-        counts = (self.num_model_requests, self.input_tokens, self.output_tokens, self.input_cached_tokens or 0)
-        return _Tokens(self.model or "", *counts)
-
-
-class _AnthropicCost(AnswerPart):
-    amount: CentsPusd
-    currency: Name
-    model: OptionalName = None
-    description: OptionalName = None
-
-    def cost(self) -> "_Cost":
-        return _Cost(self.model or self.description or "", self.amount, self.currency)
-
-
-class _AnthropicUsage(AnswerPart):
-    model: OptionalName = None
-    uncached_input_tokens: Count
-    cache_read_input_tokens: Count = 0
-    cache_creation: Mapping[str, Count] = Field(default_factory=dict)  # by the life of what was written
-    output_tokens: Count
-
-    def tokens(self) -> "_Tokens":
-        prompt = self.uncached_input_tokens + self.cache_read_input_tokens + sum(self.cache_creation.values())
-        return _Tokens(self.model or "", None, prompt, self.output_tokens, self.cache_read_input_tokens)
-
-
-class _Cost(Struct, frozen=True):
-    model: str  # or what else was charged
-    pusd: int
-    currency: str
-
-
-class _Tokens(Struct, frozen=True):
-    model: str
-    requests: int | None
-    prompt: int
-    completion: int
-    cached: int
-
-
-class _OpenAICosts(AnswerPart):
-    results: tuple[_OpenAICost, ...]
-
-
-class _OpenAIUsages(AnswerPart):
-    results: tuple[_OpenAIUsage, ...]
-
-
-class _AnthropicCosts(AnswerPart):
-    results: tuple[_AnthropicCost, ...]
-
-
-class _AnthropicUsages(AnswerPart):
-    results: tuple[_AnthropicUsage, ...]
-
-
-class _Page(AnswerPart):
-    """One page of buckets, in either form."""
-
-    data: tuple[Any, ...]
-    has_more: bool
-    next_page: OptionalName = None
-
-
-_Bucket = TypeVar("_Bucket", bound=AnswerPart)
+_Read = TypeVar("_Read")
 
 
 class OrganizationAccount:
@@ -169,7 +84,7 @@ class OrganizationAccount:
         models = dict.fromkeys([*(cost.model for cost in costs), *tokens])
         return tuple(self._row(day, model, costs, tokens.get(model)) for model in models)
 
-    def _row(self, day: date, model: str, costs: Sequence[_Cost], tokens: _Tokens | None) -> ActivityRow:
+    def _row(self, day: date, model: str, costs: Sequence[BilledCost], tokens: BilledTokens | None) -> ActivityRow:
         return ActivityRow(
             date=day,
             model=model,
@@ -185,40 +100,43 @@ class OrganizationAccount:
             cached_tokens=None if tokens is None else tokens.cached,
         )
 
-    async def _costs(self, day: date) -> list[_Cost]:
+    async def _costs(self, day: date) -> list[BilledCost]:
         title = "the costs of a day"
         if self._is_anthropic:
             query = {"group_by[]": "description", "bucket_width": "1d", **_anthropic_day(day)}
-            paid = await self._buckets("/organizations/cost_report", query, title, _AnthropicCosts)
-            return [one.cost() for bucket in paid for one in bucket.results]
+            return await self._entries("/organizations/cost_report", query, title, _anthropic_costs)
         query = {"group_by[]": "line_item", "bucket_width": "1d", **_openai_day(day)}
-        charged = await self._buckets("/organization/costs", query, title, _OpenAICosts)
-        return [one.cost() for bucket in charged for one in bucket.results]
+        return await self._entries("/organization/costs", query, title, _openai_costs)
 
-    async def _tokens(self, day: date) -> list[_Tokens]:
+    async def _tokens(self, day: date) -> list[BilledTokens]:
         title = "the tokens of a day"
         if self._is_anthropic:
             query = {"group_by[]": "model", "bucket_width": "1d", **_anthropic_day(day)}
-            read = await self._buckets("/organizations/usage_report/messages", query, title, _AnthropicUsages)
-            return [one.tokens() for bucket in read for one in bucket.results]
+            return await self._entries("/organizations/usage_report/messages", query, title, _anthropic_tokens)
         query = {"group_by[]": "model", "bucket_width": "1d", **_openai_day(day)}
-        counted = await self._buckets("/organization/usage/completions", query, title, _OpenAIUsages)
-        return [one.tokens() for bucket in counted for one in bucket.results]
+        return await self._entries("/organization/usage/completions", query, title, _openai_tokens)
 
-    async def _buckets(self, path: str, query: Mapping[str, str], title: str, bucket: type[_Bucket]) -> list[_Bucket]:
-        """Return the buckets of all pages; raises AccountError."""
-        found: list[_Bucket] = []
+    async def _entries(
+        self, path: str, query: Mapping[str, str], title: str, read: Callable[[Any], tuple[list[_Read], str | None]]
+    ) -> list[_Read]:
+        """Return the entries of all pages; raises AccountError."""
+        found: list[_Read] = []
         more: dict[str, str] = {}
         for _ in range(_PAGES_MAX):
             question = Question(f"{path}?{urlencode({**query, **more})}", title, needs=self._needs)
-            page = await self._page(question)
-            found += self._read(page.data, question, bucket)
-            if not page.has_more or page.next_page is None:
+            answer = await self._answer(question)
+            try:
+                entries, next_page = await asyncio.to_thread(read, answer)
+            except AnswerError as error:
+                text = f"{self.provider}'s answer for {title} cannot be read: {error.place}."
+                raise AccountError("unreadable", text, status=200, request=question.request) from None
+            found += entries
+            if next_page is None:
                 return found
-            more = {"page": page.next_page}
+            more = {"page": next_page}
         raise AccountError("unreadable", f"{self.provider}'s answer for {title} has no end.", status=200)
 
-    async def _page(self, question: Question) -> _Page:
+    async def _answer(self, question: Question) -> Any:
         key = self._provider.management_key
         if key is None:
             text = f"{self.provider} was not asked for {question.title}. {self._needs}"
@@ -226,22 +144,7 @@ class OrganizationAccount:
         answer = await ask(self._provider, key, question, self._clock.now_ms())
         if self._hear is not None:
             self._hear(question, answer)
-        try:
-            return _Page.model_validate(answer)
-        except ValidationError as error:
-            raise self._unreadable(question, error) from None
-
-    def _read(self, data: Sequence[Any], question: Question, bucket: type[_Bucket]) -> Iterator[_Bucket]:
-        try:
-            for each in data:
-                yield bucket.model_validate(each)
-        except ValidationError as error:
-            raise self._unreadable(question, error) from None
-
-    def _unreadable(self, question: Question, error: ValidationError) -> AccountError:
-        place = places_of(error.errors(include_url=False, include_input=False, include_context=False))
-        text = f"{self.provider}'s answer for {question.title} cannot be read: {place}."
-        return AccountError("unreadable", text, status=200, request=question.request)
+        return answer
 
     @property
     def _needs(self) -> str:
@@ -265,3 +168,34 @@ def _openai_day(day: date) -> dict[str, str]:
 
 def _anthropic_day(day: date) -> dict[str, str]:
     return {"starting_at": f"{day.isoformat()}T00:00:00Z", "ending_at": f"{day + timedelta(days=1)}T00:00:00Z"}
+
+
+# The thread that reads the first answer imports what reads it: pydantic, which nothing else of a plain proxy needs.
+
+
+def _openai_costs(answer: Any) -> tuple[list[BilledCost], str | None]:
+    from proxy.providers.account.organization_answers import OpenAICosts, read_page  # noqa: PLC0415 - as above
+
+    buckets, next_page = read_page(answer, OpenAICosts)
+    return [one.cost() for bucket in buckets for one in bucket.results], next_page
+
+
+def _openai_tokens(answer: Any) -> tuple[list[BilledTokens], str | None]:
+    from proxy.providers.account.organization_answers import OpenAIUsages, read_page  # noqa: PLC0415 - as above
+
+    buckets, next_page = read_page(answer, OpenAIUsages)
+    return [one.tokens() for bucket in buckets for one in bucket.results], next_page
+
+
+def _anthropic_costs(answer: Any) -> tuple[list[BilledCost], str | None]:
+    from proxy.providers.account.organization_answers import AnthropicCosts, read_page  # noqa: PLC0415 - as above
+
+    buckets, next_page = read_page(answer, AnthropicCosts)
+    return [one.cost() for bucket in buckets for one in bucket.results], next_page
+
+
+def _anthropic_tokens(answer: Any) -> tuple[list[BilledTokens], str | None]:
+    from proxy.providers.account.organization_answers import AnthropicUsages, read_page  # noqa: PLC0415 - as above
+
+    buckets, next_page = read_page(answer, AnthropicUsages)
+    return [one.tokens() for bucket in buckets for one in bucket.results], next_page

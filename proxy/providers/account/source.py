@@ -20,6 +20,14 @@ KEY_LIMIT: Final = "key_limit"
 AccountErrorKind = Literal["refused", "limited", "unavailable", "unreadable"]
 
 
+class AnswerError(ValueError):
+    """An answer that is not as it should be; place says where and what of it, without any value."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+
 class AccountError(TollkeeperError):
     """A question without an answer; the text is a sentence that says what happened and what to do.
 
@@ -177,6 +185,24 @@ class TakenCosts(NamedTuple):
 
 TakeCosts = Callable[[bytes], Awaitable[TakenCosts]]
 """Takes the body of such an answer. It may have a hundred thousand rows: they are read where no request waits."""
+
+
+class BilledCost(Struct, frozen=True):
+    """What a day's bill has for a model, or for something else."""
+
+    model: str  # or what else was charged
+    pusd: int
+    currency: str
+
+
+class BilledTokens(Struct, frozen=True):
+    """What a model was used for on a day."""
+
+    model: str
+    requests: int | None
+    prompt: int
+    completion: int
+    cached: int
 
 
 class AccountSource(Protocol):

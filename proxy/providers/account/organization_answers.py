@@ -1,0 +1,89 @@
+"""The shapes of OpenAI's and Anthropic's bills, from their API references of 2026. Reads parsed answers, no I/O."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from proxy.providers.account.amounts import AnswerPart, CentsPusd, Count, Name, OptionalName, Pusd
+from proxy.providers.account.source import BilledCost, BilledTokens
+
+
+class _OpenAIAmount(AnswerPart):
+    value: Pusd
+    currency: Name
+
+
+class _OpenAICost(AnswerPart):
+    amount: _OpenAIAmount
+    line_item: OptionalName = None  # "gpt-6-astra, input_tokens"
+
+    def cost(self) -> BilledCost:
+        return BilledCost((self.line_item or "").partition(",")[0].strip(), self.amount.value, self.amount.currency)
+
+
+class _OpenAIUsage(AnswerPart):
+    model: OptionalName = None
+    input_tokens: Count
+    output_tokens: Count
+    input_cached_tokens: Count | None = None
+    num_model_requests: Count
+
+    def tokens(self) -> BilledTokens:
+        counts = (self.num_model_requests, self.input_tokens, self.output_tokens, self.input_cached_tokens or 0)
+        return BilledTokens(self.model or "", *counts)
+
+
+class _AnthropicCost(AnswerPart):
+    amount: CentsPusd
+    currency: Name
+    model: OptionalName = None
+    description: OptionalName = None
+
+    def cost(self) -> BilledCost:
+        return BilledCost(self.model or self.description or "", self.amount, self.currency)
+
+
+class _AnthropicUsage(AnswerPart):
+    model: OptionalName = None
+    uncached_input_tokens: Count
+    cache_read_input_tokens: Count = 0
+    cache_creation: Mapping[str, Count] = Field(default_factory=dict)  # by the life of what was written
+    output_tokens: Count
+
+    def tokens(self) -> BilledTokens:
+        prompt = self.uncached_input_tokens + self.cache_read_input_tokens + sum(self.cache_creation.values())
+        return BilledTokens(self.model or "", None, prompt, self.output_tokens, self.cache_read_input_tokens)
+
+
+class OpenAICosts(AnswerPart):
+    results: tuple[_OpenAICost, ...]
+
+
+class OpenAIUsages(AnswerPart):
+    results: tuple[_OpenAIUsage, ...]
+
+
+class AnthropicCosts(AnswerPart):
+    results: tuple[_AnthropicCost, ...]
+
+
+class AnthropicUsages(AnswerPart):
+    results: tuple[_AnthropicUsage, ...]
+
+
+class _Page(AnswerPart):
+    """One page of buckets, in either form."""
+
+    data: tuple[Any, ...]
+    has_more: bool
+    next_page: OptionalName = None
+
+
+_Bucket = TypeVar("_Bucket", bound=AnswerPart)
+
+
+def read_page(answer: Any, bucket: type[_Bucket]) -> tuple[list[_Bucket], str | None]:
+    """Return the buckets of a page, and what asks for the next; None: it is the last. Raises AnswerError."""
+    page = _Page.read(answer)
+    return [bucket.read(each) for each in page.data], page.next_page if page.has_more else None
