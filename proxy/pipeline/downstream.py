@@ -49,8 +49,11 @@ class Downstream(Protocol):
         """Return a complete answer, which the server writes. close: no further request is read from this client."""
         ...
 
-    def send_ahead(self, reply: Reply, held: int) -> None:
-        """Write a complete answer but its last bytes, as many as held says; or nothing, where nobody reads it yet."""
+    def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> Reply | None:
+        """Write a complete answer but its last bytes, as many as held says, and return what has these alone left.
+
+        lines: its headers as HTTP writes them, each with its end. None: nothing was written, as nobody reads it yet.
+        """
         ...
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:

@@ -109,6 +109,11 @@ def pick_response_headers(headers: Iterable[tuple[str, str]], secret: str = "") 
     return picked
 
 
+def header_lines(headers: Mapping[str, str]) -> str:
+    """Return headers as HTTP writes them, each line with its end."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
 def passed_name(name: str) -> str | None:
     """Return the name under which a provider's header is passed to the client; None for one that is not."""
     lower = name.lower()

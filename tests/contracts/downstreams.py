@@ -62,8 +62,8 @@ class MemoryDownstream:
             self._add(body)
         return self
 
-    def send_ahead(self, reply: Reply, held: int) -> None:
-        """Do nothing: it is read when it is complete."""
+    def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
+        """Write nothing: it is read when it is complete."""
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         del now_ms
@@ -162,8 +162,8 @@ class LineDownstream:
         self._answer, self._pieces = {"status": status, "headers": dict(headers)}, [body]
         return self
 
-    def send_ahead(self, reply: Reply, held: int) -> None:
-        """Do nothing: it is read when it is complete."""
+    def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
+        """Write nothing: it is read when it is complete."""
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         return self.whole(status, headers, b"", now_ms)

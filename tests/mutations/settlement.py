@@ -39,9 +39,9 @@ MUTATIONS: Final = (
         "A client has all of an answer before its settlement is on disk: a crash forgets what it cost.",
         (
             Patch(
-                "RawResponse.split_off",
-                "self.data = data[-held:]\nreturn memoryview(data)[:-held]",
-                "self.data = data[:0]\nreturn memoryview(data)",
+                "all_but_end",
+                "memoryview(body)[:-held]",
+                "memoryview(body)",
             ),
         ),
         ("tests/faults/test_order.py::test_the_end_comes_before_the_whole_answer[json-fast]",),

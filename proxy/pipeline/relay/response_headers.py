@@ -5,6 +5,9 @@ from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.route import Target
 from proxy.providers.transport.base import UpstreamResponse
 from proxy.providers.transport.inflate import ENCODINGS
+from proxy.wire.headers import header_lines
+
+COST = "x-tollkeeper-cost-usd"
 
 
 def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str]:
@@ -30,6 +33,26 @@ def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str
     if target.static is not None:
         headers["x-tollkeeper-static"] = "1"
     return headers
+
+
+def response_lines(context: RequestContext, attempt: Attempt) -> str:
+    """Return response_headers() as HTTP writes them, each line with its end."""
+    answer, target, endpoint = attempt.answer, attempt.target, context.endpoint
+    if (
+        answer is None
+        or context.told is not dict
+        or attempt.told_max_tokens is not None
+        or target.static is not None
+        or endpoint.errors == "anthropic"
+        or answer.header("content-encoding") is not None
+    ):
+        return header_lines(response_headers(context, attempt))
+    # nearly always: put together at once, without a dictionary
+    return (
+        f"{header_lines(answer.passed(attempt.key.quoted))}x-request-id: {context.request_id}\r\n"
+        f"x-tollkeeper-model: {target.model}\r\nx-tollkeeper-provider: {target.provider}\r\n"
+        f"x-tollkeeper-attempts: {attempt.n}\r\n"
+    )
 
 
 def free_headers(context: RequestContext, answer: UpstreamResponse, target: Target, quoted: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from proxy.core.money import pusd_to_usd
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
 from proxy.pipeline.relay.base import Relay
-from proxy.pipeline.relay.response_headers import response_headers
+from proxy.pipeline.relay.response_headers import COST, response_headers, response_lines
 from proxy.pipeline.upstream.upstream_errors import error_in_answer
 from proxy.pipeline.values.settlement import HUNG_UP, Settlement
 from proxy.providers.transport.base import TransportError
@@ -18,6 +18,7 @@ from proxy.wire.usage import with_cost, with_told_cost
 
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
 _HELD_BYTES = 1024  # what is held back of an answer that is sent ahead of its settlement
+_NO_CONTENT = 204  # what comes with it is not passed on
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
 _FRAME_BYTES = 1024  # what an answer may hold beside its text without being examined
@@ -69,7 +70,7 @@ class WholeRelay(Relay):
         context, status = self.context, self.answer.status
         headers = response_headers(context, self.attempt)
         if settlement.cost_pusd is not None and settlement.state == "settled":
-            headers["x-tollkeeper-cost-usd"] = pusd_to_usd(settlement.cost_pusd)
+            headers[COST] = pusd_to_usd(settlement.cost_pusd)
         if context.claim is not None:
             return context.whole(status, headers, body)
         return context.downstream.whole(status, headers, body, context.started_ms)
@@ -80,16 +81,17 @@ class WholeRelay(Relay):
         What would be whole without its last bytes, as they are spaces, waits.
         """
         context, body = self.context, self._body
-        end = body[-_HELD_BYTES:]
-        if end and not end.isspace() and context.reply is None and context.claim is None:
-            reply = self.reply(body, settlement)
-            context.began = True
+        end, status = body[-_HELD_BYTES:], self.answer.status
+        if end and not end.isspace() and status != _NO_CONTENT and context.reply is None and context.claim is None:
+            lines = response_lines(context, self.attempt)
+            if settlement.cost_pusd is not None and settlement.state == "settled":
+                lines = f"{lines}{COST}: {pusd_to_usd(settlement.cost_pusd)}\r\n"
             try:
-                context.downstream.send_ahead(reply, len(end))
+                self._ahead = context.downstream.send_ahead(status, lines, body, len(end), context.started_ms)
             except ConnectionError:
                 context.set_gone()
-            if not context.gone:
-                self._ahead = reply
+            else:
+                context.began = self._ahead is not None
 
     def _gone(self) -> None:
         """Record that the client is gone, but read on: closing an answer that is not a stream never stops the bill.

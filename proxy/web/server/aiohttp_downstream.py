@@ -10,7 +10,16 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.peer import address_of
-from proxy.web.server.response import UNSENT_MAX_BYTES, BegunResponse, RawResponse, chunk, stream_head, whole_bytes
+from proxy.web.server.response import (
+    UNSENT_MAX_BYTES,
+    BegunResponse,
+    RawResponse,
+    all_but_end,
+    chunk,
+    stream_head,
+    whole_bytes,
+)
+from proxy.wire.headers import header_lines
 
 
 class AiohttpDownstream:
@@ -69,9 +78,13 @@ class AiohttpDownstream:
         is_head = self.request.method == "HEAD"
         return RawResponse(whole_bytes(status, headers, body, now_ms, is_head=is_head), close=close)
 
-    def send_ahead(self, reply: Reply, held: int) -> None:
-        assert isinstance(reply, RawResponse), "whole() makes no other"
-        self._transport().write(reply.split_off(held))
+    def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> Reply | None:
+        if self.request.method == "HEAD":
+            return None
+        close = not self.request.keep_alive
+        lines += header_lines(self._with_connection({}, close=close))
+        self._transport().write(all_but_end(status, lines, body, held, now_ms))
+        return RawResponse(body[-held:], close=close)
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._transport()

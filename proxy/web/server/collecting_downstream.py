@@ -33,8 +33,8 @@ class CollectingDownstream:
         self.collected += body
         return self
 
-    def send_ahead(self, reply: Reply, held: int) -> None:
-        """Do nothing: it is read when it is complete."""
+    def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
+        """Write nothing: it is read when it is complete."""
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         del now_ms

@@ -8,7 +8,8 @@ from proxy.core.latch import Latch
 from proxy.pipeline.downstream import BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.peer import address_of
-from proxy.web.server.response import RawResponse, StreamEnd, stream_head, whole_bytes
+from proxy.web.server.response import RawResponse, StreamEnd, all_but_end, stream_head, whole_bytes
+from proxy.wire.headers import header_lines
 
 
 class FastConnection(Protocol):
@@ -63,12 +64,14 @@ class FastDownstream:
             headers = {**headers, "Connection": "close"}
         return RawResponse(whole_bytes(status, headers, body, now_ms), close)
 
-    def send_ahead(self, reply: Reply, held: int) -> None:
+    def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> Reply:
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
-        assert isinstance(reply, RawResponse), "whole() makes no other"
-        transport.write(reply.split_off(held))
+        if self.request_headers.cors is not None:
+            lines += header_lines(self.request_headers.cors)
+        transport.write(all_but_end(status, lines, body, held, now_ms))
+        return RawResponse(body[-held:])
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._connection.transport

@@ -4,25 +4,27 @@ aiohttp's Response builds a multi-dict, a payload and a writer for each answer; 
 needs none of it. Its server only asks a response for prepare(), write_eof() and keep_alive.
 """
 
-import functools
 from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+from proxy.core.name_cache import NameCache
+from proxy.wire.headers import header_lines
 
 if TYPE_CHECKING:  # the fast path answers without aiohttp
     from aiohttp import web
 
 _STATUS_LINES: Mapping[int, str] = {each.value: f"HTTP/1.1 {each.value} {each.phrase}" for each in HTTPStatus}
 UNSENT_MAX_BYTES = 1 << 16  # with more unsent than this the writer waits for the client
-_field = ": ".join
 _NO_BODY = frozenset({204, 304})  # their body would be read as the next answer: RFC 9112, part 6.3
 
 
-@functools.lru_cache(maxsize=4)
-def http_date(second: int) -> str:
-    """Return the Date header for a second since 1970."""
+def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
+
+
+_dates = NameCache(_date, most=4)
 
 
 def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int, is_head: bool = False) -> bytes:
@@ -36,6 +38,12 @@ def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: in
     return head if is_head else head + body
 
 
+def all_but_end(status: int, lines: str, body: bytes, held: int, now_ms: int) -> bytes:
+    """Return what whole_bytes() does without its last bytes, as many as held says; lines: as of header_lines()."""
+    head = _head_of(status, lines, f"Content-Length: {len(body)}\r\n", now_ms)
+    return b"".join((head, memoryview(body)[:-held]))  # a large body is copied once
+
+
 def stream_head(status: int, headers: Mapping[str, str], now_ms: int, *, chunked: bool = True) -> bytes:
     """Return the head of an answer in chunks, or of one that ends with its connection."""
     return _head(status, headers, "Transfer-Encoding: chunked\r\n" if chunked else "", now_ms)
@@ -47,12 +55,13 @@ def chunk(data: bytes) -> bytes:
 
 
 def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) -> bytes:
-    lines = (
-        _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown",
-        *map(_field, headers.items()),
-        f"{framing}Date: {http_date(now_ms // 1000)}\r\nServer: tollkeeper\r\n\r\n",
-    )
-    return "\r\n".join(lines).encode("latin-1", "replace")
+    return _head_of(status, header_lines(headers), framing, now_ms)
+
+
+def _head_of(status: int, lines: str, framing: str, now_ms: int) -> bytes:
+    first = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"
+    text = f"{first}\r\n{lines}{framing}Date: {_dates[now_ms // 1000]}\r\nServer: tollkeeper\r\n\r\n"
+    return text.encode("latin-1", "replace")
 
 
 class StreamEnd:
@@ -79,12 +88,6 @@ class RawResponse:
     def status(self) -> int:
         """Return the status, as long as the answer is not written."""
         return int(self.data[9:12])
-
-    def split_off(self, held: int) -> memoryview:
-        """Return all but the last bytes, as many as held says, which alone are left to be written."""
-        data = self.data
-        self.data = data[-held:]
-        return memoryview(data)[:-held]
 
     async def prepare(self, request: "web.BaseRequest") -> None:
         transport = request.transport
