@@ -81,7 +81,14 @@ def test_what_an_address_asks_in_vain_is_passed_over() -> None:
         assert view_table(table(rows), {"t.page": page}).rows == rows
 
 
-def test_a_list_that_is_cut_elsewhere_is_shown_as_it_is() -> None:
+def test_of_a_list_that_is_cut_elsewhere_the_rows_of_a_page_are_sorted() -> None:
     rows = [{"name": name, "cost": 0, "calls": 0} for name in "cab"]
-    view = view_table(table(rows, is_paged_elsewhere=True), {"t.sort": "name", "t.q": "a", "t.page": "4"})
-    assert view.rows == rows
+    query = {"t.sort": "name", "t.q": "a", "t.page": "4"}
+    plain = view_table(table(rows, is_paged_elsewhere=True), {**query, "t.sort": ""})
+    assert plain.rows == rows
+    view = view_table(table(rows, is_paged_elsewhere=True), query)
+    assert "".join(row["name"] for row in view.rows) == "abc"
+    assert view.order_of(COLUMNS[0]) == "ascending"
+    sorted_there = view_table(table(rows, is_paged_elsewhere=True, is_sorted_elsewhere=True), query)
+    assert sorted_there.rows == rows
+    assert sorted_there.next_sort(COLUMNS[0]) == "-name"

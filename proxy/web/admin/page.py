@@ -45,6 +45,19 @@ class PageRequest(Struct, frozen=True):
             raise invalid_cursor() from None
         return self._cut(entries[first : first + self.limit + 1], key)
 
+    def of_sorted(
+        self, entries: Sequence[T], key: Callable[[T], Cursor], *, is_down: bool
+    ) -> tuple[list[T], str | None]:
+        """Do the same for a list that is sorted by its key, from the greatest down if is_down."""
+        after = self.after
+        if after is None:
+            return self._cut(entries, key)
+        try:
+            left = [entry for entry in entries if (key(entry) < after if is_down else key(entry) > after)]
+        except TypeError:  # the cursor of another list, or of another order
+            raise invalid_cursor() from None
+        return self._cut(left, key)
+
     def _cut(self, entries: Sequence[T], key: Callable[[T], Cursor]) -> tuple[list[T], str | None]:
         page = [*entries[: self.limit]]
         return page, cursor_text(key(page[-1])) if len(entries) > self.limit else None

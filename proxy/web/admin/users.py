@@ -1,6 +1,6 @@
 """/admin/v1/users: who may call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -74,13 +74,17 @@ class UserChanges(AdminBody):
     settings: dict[str, Any] = Field(default_factory=dict, description=_SETTINGS)
 
 
+UserSort = Literal["name", "-name", "group", "-group", "tokens", "-tokens"]
+
+
 class UserFilter(AdminQuery):
-    """Which users."""
+    """Which users, and in which order."""
 
     group: str | None = None
     source: Literal["config", "database"] | None = None
     disabled: bool | None = None
     q: str | None = Field(default=None, description="A text that the name holds, whatever its case.")
+    sort: UserSort = Field(default="name", description="By what; with - in front from the last, or the most, on.")
 
 
 async def _entry(request: AdminRequest, people: People, name: str) -> dict[str, Any]:
@@ -122,6 +126,22 @@ def _limits(people: People, name: str, made_by: str | None) -> list[HeldLimit]:
     return [HeldLimit(scope, limit, paths[limit]) for limit in user_limits(user, template, settings)]
 
 
+def _sorted_page(request: AdminRequest, people: People, names: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return the page of users that is asked for; names: in order. Those in no group come last both ways."""
+    query: UserFilter = request.query
+    word, is_down = query.sort.removeprefix("-"), query.sort.startswith("-")
+    if (word, is_down) == ("name", False):
+        return request.page.of_ordered(names, lambda name: (name,))
+
+    def key(name: str) -> tuple[str | int, ...]:
+        if word == "tokens":
+            return people.token_counts[name] + len(people.user(name).all_tokens), name
+        group = people.group_of(name) if word == "group" else None
+        return (name,) if word == "name" else (int((group is None) is not is_down), group or "", name)
+
+    return request.page.of_sorted(sorted(names, key=key, reverse=is_down), key, is_down=is_down)
+
+
 async def _list(request: AdminRequest) -> AdminAnswer:
     query: UserFilter = request.query
     people = await request.deps.people.read()
@@ -133,7 +153,7 @@ async def _list(request: AdminRequest) -> AdminAnswer:
         and (query.q is None or query.q.casefold() in name.casefold())
         and (query.disabled is None or query.disabled == people.user(name).disabled)
     ]
-    page, cursor = request.page.of_ordered(names, lambda name: (name,))
+    page, cursor = _sorted_page(request, people, names)
     entries, turn = [], LoopTurn()
     for name in page:
         entries.append(await _entry(request, people, name))

@@ -141,9 +141,9 @@ def _find(method: str, path: str) -> tuple[View, Mapping[str, str]]:
 
 
 def _page_path(view: View, path: str) -> str:
-    """Return the address of the page that is shown: for a form, which has none of its own, the page it stands on."""
+    """Return the address of the page that is shown: for a form or a part, which have none of their own, theirs."""
     if view.method == "GET":
-        return path
+        return view.page or path
     page = view.page or path
     while (found := VIEWS.find(page)) is None or "GET" not in found[0]:
         page = page.rpartition("/")[0]
@@ -231,7 +231,7 @@ async def _events(request: DashboardRequest, part: str | None) -> Reply:
     if not view.is_fragment or view.audience != "operator" or session.role < view.required_role:
         raise CallerError(400, "not_live", "The address that is to be followed is not that of a live part of a page.")
     pairs = dict(parse_qsl(query, keep_blank_values=True))
-    wanted = replace(request, path=parameters, query=pairs, address_path=path)
+    wanted = replace(request, path=parameters, query=pairs, address_path=_page_path(view, path))
     return await stream_events(request, part, lambda stamp: read_part(wanted, view, stamp))
 
 

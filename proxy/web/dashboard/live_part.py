@@ -15,7 +15,8 @@ async def read_part(request: DashboardRequest, view: View, stamp: Stamp = ()) ->
     """Return the part that a view makes. request: for it, with its address; stamp: as in FragmentCache.read."""
     session, clock = request.session, request.context.clock
     seen_by = session.role.name if session.user is None else f"user {session.user}"
-    key = (address_of(request.address_path, request.query), seen_by)
+    place = address_of(view.path, {**request.query, **request.path})
+    key = (place, seen_by)
 
     async def make() -> str:
         asked = replace(request, now_ms=clock.now_ms())

@@ -47,8 +47,9 @@ class Column(Struct, frozen=True):
 class Table(Struct, frozen=True):
     """A table; empty says what to do where it has no rows.
 
-    sort: by which column at first, in the form of the address. more: the address of the next page of a list that is
-    cut into pages by what answers it; rows are then shown as they are, and sorted by nothing else.
+    sort: by which column at first, in the form of the address. is_paged_elsewhere: what answers the list cuts it into
+    pages, the next of which is at the address more; the rows of this one can be sorted. is_sorted_elsewhere: what
+    answers it sorts the whole of it by the address, too.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Table(Struct, frozen=True):
     empty: str
     sort: str = ""
     is_paged_elsewhere: bool = False
+    is_sorted_elsewhere: bool = False
     more: str | None = None
     note: str = ""
     page_size: int = PAGE_SIZE
@@ -80,6 +82,10 @@ class TableView(Struct, frozen=True):
         first, second = (f"-{column.key}", column.key) if column.is_number else (column.key, f"-{column.key}")
         return second if self.sort == first else first
 
+    def column(self, key: str) -> Column | None:
+        """Return the column of a key that the table may be sorted by; None for what it is not."""
+        return next((column for column in self.table.columns if column.key == key and column.is_sorted), None)
+
     def order_of(self, column: Column) -> str | None:
         """Return the value of aria-sort, None for a column that the table is not sorted by."""
         return {column.key: "ascending", f"-{column.key}": "descending"}.get(self.sort)
@@ -89,10 +95,11 @@ def view_table(table: Table, query: Mapping[str, str]) -> TableView:
     """Return what the address asks for; what it asks in vain (a column that is not there) is passed over."""
     name = table.name
     others = {key: value for key, value in query.items() if key not in (f"{name}.q", f"{name}.page")}
-    if table.is_paged_elsewhere:
-        return TableView(table, table.rows, "", "", 1, 1, len(table.rows), others)
-    text = query.get(f"{name}.q", "").strip()
     sort = query.get(f"{name}.sort", table.sort)
+    if table.is_paged_elsewhere:
+        shown = table.rows if table.is_sorted_elsewhere else _ordered(table, table.rows, sort)
+        return TableView(table, shown, sort, "", 1, 1, len(shown), others)
+    text = query.get(f"{name}.q", "").strip()
     rows = _ordered(table, _passing(table, text), sort)
     pages = max(1, -(-len(rows) // table.page_size))
     page = min(_page_number(query.get(f"{name}.page", "1")), pages)

@@ -145,7 +145,7 @@ class View(Struct, frozen=True):
     audience: Audience = "operator"
     has_period: bool = False  # it is about the period of the address, which its head lets people choose
     is_open: bool = False  # it needs no login: the session is NOBODY where there is none, and forms have no key
-    page: str | None = None  # of a form: the page that it stands on, where that is not at or above its own address
+    page: str | None = None  # the one that a part, or a form, stands on; of a form None for that at or above it
     is_fragment: bool = False  # it is read again and again: made once for all who see the same
 
     @property

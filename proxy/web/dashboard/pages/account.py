@@ -214,6 +214,6 @@ async def _progress(request: DashboardRequest) -> Fragment:
 
 VIEWS = (
     View("GET", _HERE, _show, "Account", has_period=True),
-    View("GET", "/dashboard/account/progress", _progress, "Account", is_fragment=True),
+    View("GET", "/dashboard/account/progress", _progress, "Account", page=_HERE, is_fragment=True),
     View("POST", "/dashboard/account/sync", _sync, "Account", has_period=True),
 )

@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from proxy.core.errors import ApiError
+from proxy.web.dashboard.alert_sentences import firing_sentence, other_settings, rule_sentences
 from proxy.web.dashboard.figures import read_at
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View
@@ -17,9 +18,24 @@ _DELIVERIES_SHOWN: Final = 200
 _SILENCES: Final = {"1h": 1, "24h": 24, "7d": 168}
 _FIRING: Final = (
     Column("rule", "Rule"),
-    Column("subject", "Of"),
-    Column("detail", "What"),
+    Column("told", "What"),
+    Column("detail", "Figures"),
     Column("since_at", "Since", "time"),
+)
+_RULES: Final = (
+    Column("name", "Rule"),
+    Column("shown_state", "State", "state"),
+    Column("told", "What it does"),
+    Column("others", "Other settings"),
+    Column("subjects", "Watches", "count", hint="How many are measured."),
+    Column("last_fired_at", "Fired last", "time"),
+    Column("source", "Source"),
+)
+_DESTINATIONS: Final = (
+    Column("name", "Name"),
+    Column("kind", "Kind"),
+    Column("shown_state", "State", "state"),
+    Column("source", "Source"),
 )
 _DELIVERIES: Final = (
     Column("made_at", "Made", "time"),
@@ -41,13 +57,16 @@ async def _page(request: DashboardRequest, problem: ApiError | None = None) -> P
     rules = await api.all("/alerts/rules")
     deliveries = await api.all("/alerts/deliveries", most=_DELIVERIES_SHOWN)
     values = {
-        "rules": [{**rule, "shown_state": (_RULE_STATES[rule["state"]], _words(rule))} for rule in rules],
-        "destinations": await api.all("/alerts/destinations"),
         "failed": [one for one in deliveries if one["state"] == "failed"],
         "problem": None if problem is None else problem.message,
         "silences": {"1h": "1 hour", "24h": "24 hours", "7d": "7 days"},
     }
-    tables = (_firing(await api.all("/alerts/states", {"firing": True})), _delivered(deliveries))
+    tables = (
+        _firing(await api.all("/alerts/states", {"firing": True}), {rule["name"]: rule for rule in rules}),
+        _rules(rules),
+        _destinations(await api.all("/alerts/destinations")),
+        _delivered(deliveries),
+    )
     return Page("alerts.html", values, tables, status=200 if problem is None else problem.status)
 
 
@@ -57,8 +76,36 @@ def _words(rule: Mapping[str, Any]) -> str:
     return str(rule["state"]).replace("_", " ")
 
 
-def _firing(states: Sequence[Mapping[str, Any]]) -> Table:
-    return Table("firing", "Firing now", _FIRING, states, "Nothing fires.")
+def _firing(states: Sequence[Mapping[str, Any]], rules: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [
+        {**one, "told": firing_sentence(rules[one["rule"]]["settings"]["watch"], one["subject"], one["value"])}
+        for one in states
+        if one["rule"] in rules  # one that was removed meanwhile fires no more
+    ]
+    return Table("firing", "Firing now", _FIRING, rows, "Nothing fires.", "-since_at")
+
+
+def _rules(rules: Sequence[Mapping[str, Any]]) -> Table:
+    """Return all rules; as CSV their columns, on the page with what can be done."""
+    rows = [
+        {
+            **rule,
+            "shown_state": (_RULE_STATES[rule["state"]], _words(rule)),
+            "told": rule_sentences(rule["settings"]),
+            "others": other_settings(rule["settings"]) or None,
+        }
+        for rule in rules
+    ]
+    return Table("rules", "Rules", _RULES, rows, "", is_paged_elsewhere=True)
+
+
+def _destinations(destinations: Sequence[Mapping[str, Any]]) -> Table:
+    """Return where alerts go; as CSV their columns, on the page with what can be done."""
+    rows = []
+    for one in destinations:
+        problem = one["problem"] or one["disabled"]
+        rows.append({**one, "shown_state": ("bad", problem) if problem else ("ok", "ready")})
+    return Table("destinations", "Destinations", _DESTINATIONS, rows, "", is_paged_elsewhere=True)
 
 
 def _delivered(deliveries: Sequence[Mapping[str, Any]]) -> Table:

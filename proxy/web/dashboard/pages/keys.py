@@ -44,7 +44,6 @@ async def _page(request: DashboardRequest, problem: ApiError | None = None) -> P
     keys = await request.api.all("/keys")
     typed = request.form if problem else {}
     values = {
-        "keys_listed": [{**key, "shown_state": (_STATES.get(key["state"], "warn"), key["state"])} for key in keys],
         "providers": [provider["name"] for provider in await request.api.all("/providers")],
         "problem": None if problem is None else _told(request, problem),
         "given": {name: typed.get(name, "") for name in ("provider", "name", "user", "group", "test", "management")},
@@ -54,8 +53,15 @@ async def _page(request: DashboardRequest, problem: ApiError | None = None) -> P
 
 
 def _table(keys: Sequence[Mapping[str, Any]]) -> Table:
-    """Return all keys as the CSV has them, without any secret; the page shows them with what can be done."""
-    rows = [{**key, "management": "yes" if key["management"] else "no"} for key in keys]
+    """Return all keys, without any secret; as CSV their columns, on the page with what can be done."""
+    rows = [
+        {
+            **key,
+            "management": "yes" if key["management"] else "no",
+            "shown_state": (_STATES.get(key["state"], "warn"), key["state"]),
+        }
+        for key in keys
+    ]
     return Table("keys", "Keys of providers", _COLUMNS, rows, "", is_paged_elsewhere=True)
 
 

@@ -1,16 +1,18 @@
 """People: groups and users with their limits, who spent most, and the form that adds a user."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from proxy.config.limit_text import split_limit
 from proxy.core.errors import CallerError
+from proxy.web.admin.users import UserSort
 from proxy.web.dashboard.limit_gauges import limit_gauges
 from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Page, Redirect, View, below
 
 A_PAGE: Final = 50
 _DEAREST: Final = 10
+_SORTS: Final = get_args(UserSort)
 LIMIT_HINT: Final = "Such as $5/day, $50/month, tokens=1M/day or 60/minute."
 _USERS: Final = (
     Column("name", "User"),
@@ -41,6 +43,8 @@ async def _show(request: DashboardRequest) -> Page:
 async def _page(request: DashboardRequest, problem: CallerError | None = None) -> Page:
     """Return all people; problem: why a user could not be added, with what was typed still in the form."""
     query = {name: request.query.get(name) or None for name in ("q", "group", "cursor")}
+    sort = request.query.get("users.sort")
+    query["sort"] = sort if sort in _SORTS else None
     if request.wants_csv == "users":
         users, cursor = await request.api.all("/users", {**query, "cursor": None}), None
     else:
@@ -52,9 +56,7 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
     )
     stopped = {stop["subject"] for stop in stops if stop["kind"] == "user" and stop["effect"] == "stop"}
     values = {
-        "users": [{**user, "figures": limit_gauges(user["limits"])} for user in users],
-        "groups": [{**group, "figures": limit_gauges(group["limits"])} for group in groups],
-        "stopped": stopped,
+        "groups": groups,
         "query": query,
         "next_page": request.address(cursor=cursor) if cursor else None,
         "problem": None if problem is None else problem.message,
@@ -82,9 +84,9 @@ def _dearest(report: Mapping[str, Any]) -> Table:
 
 
 def _users(users: Sequence[Mapping[str, Any]], stopped: Collection[str]) -> Table:
-    """Return all users as the CSV has them; the page shows them with bars."""
-    rows = [{**user, "state": _state(user, stopped), "limits": _limit_words(user["limits"])} for user in users]
-    return Table("users", "Users", _USERS, rows, "", is_paged_elsewhere=True)
+    """Return users; as CSV their columns, on the page with bars."""
+    rows = [{**user, "state": _state(user, stopped), **_limits(user["limits"])} for user in users]
+    return Table("users", "Users", _USERS, rows, "", is_paged_elsewhere=True, is_sorted_elsewhere=True)
 
 
 def _state(user: Mapping[str, Any], stopped: Collection[str]) -> str:
@@ -94,22 +96,24 @@ def _state(user: Mapping[str, Any], stopped: Collection[str]) -> str:
 
 
 def _groups(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """Return all groups as the CSV has them."""
+    """Return all groups; as CSV their columns, on the page with bars."""
     rows = [
         {
             "name": group["name"],
             "parent": group["settings"].get("parent"),
             "members": len(group["members"]),
-            "limits": _limit_words(group["limits"]),
+            **_limits(group["limits"]),
         }
         for group in groups
     ]
     return Table("groups", "Groups", _GROUPS, rows, "", is_paged_elsewhere=True)
 
 
-def _limit_words(limits: Iterable[Mapping[str, Any]]) -> str:
-    """Return limits on one line: $8/day ($0.50 used, $7.50 left), requests 60/minute (0 used, 60 left)."""
-    return ", ".join(f"{one.text} ({one.words})" if one.is_known else one.text for one in limit_gauges(limits))
+def _limits(limits: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return limits as bars, and on one line: $8/day ($0.50 used, $7.50 left), requests 60/minute (0 used, 60 left)."""
+    figures = limit_gauges(limits)
+    words = (f"{one.text} ({one.words})" if one.is_known else one.text for one in figures)
+    return {"figures": figures, "limits": ", ".join(words)}
 
 
 async def _add_user(request: DashboardRequest) -> Page | Redirect:

@@ -58,7 +58,6 @@ async def _page(request: DashboardRequest, problem: CallerError | None = None) -
         "shared": limit_gauges(await _shared_limits(request, user["group"])),
         "given": request.form if problem else {},
         "own": {entry["id"] for entry in await api.all("/limits", {"scope": "user", "name": name})},
-        "tokens": tokens,
         "groups": [group["name"] for group in await api.all("/groups")],
         "stops": stops,
         "total": report["total"],

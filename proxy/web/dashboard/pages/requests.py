@@ -12,6 +12,7 @@ from proxy.web.dashboard.table import Column, Table
 from proxy.web.dashboard.view import DashboardRequest, Fragment, Page, View, address_of, below
 
 _A_PAGE: Final = 50
+_SORT: Final = "requests.sort"
 _LAST: Final = 15  # requests on a user's own page
 FILTERS: Final = {
     "user": "User",
@@ -59,6 +60,7 @@ async def _show(request: DashboardRequest) -> Page:
             raise
         table, problem = _table_of([], None, "Nothing was looked for."), error
     is_newest = "cursor" not in request.query
+    sort = {_SORT: request.query.get(_SORT)}
     users = [row["key"]["user"] for row in (await _usual(request, "user"))]
     models = [row["key"]["model"] for row in (await _usual(request, "model")) if row["key"]["model"]]
     values = {
@@ -69,7 +71,7 @@ async def _show(request: DashboardRequest) -> Page:
         "problem": None if problem is None else problem.message,
         "users": users,
         "models": models,
-        "live": address_of("/dashboard/requests/rows", filters) if is_newest and problem is None else None,
+        "live": address_of("/dashboard/requests/rows", {**filters, **sort}) if is_newest and problem is None else None,
         "newest": address_of("/dashboard/requests", filters),
     }
     return Page("requests.html", values, (table,), status=200 if problem is None else problem.status)
@@ -102,7 +104,7 @@ async def _table(request: DashboardRequest) -> Table:
     else:
         place = {"limit": _A_PAGE, "cursor": request.query.get("cursor") or None}
         entries, cursor = await request.api.page("/requests", {**query, **place})
-    page = {name: value for name, value in request.query.items() if name in (*FILTERS, "cursor")}
+    page = {name: value for name, value in request.query.items() if name in (*FILTERS, "cursor", _SORT)}
     older = None if cursor is None else address_of("/dashboard/requests", {**page, "cursor": cursor})
     empty = (
         "No request passes these filters."
@@ -164,5 +166,5 @@ def answer_state(entry: Mapping[str, Any]) -> tuple[str, str]:
 
 VIEWS = (
     View("GET", "/dashboard/requests", _show, "Requests"),
-    View("GET", "/dashboard/requests/rows", _rows, "Requests", is_fragment=True),
+    View("GET", "/dashboard/requests/rows", _rows, "Requests", page="/dashboard/requests", is_fragment=True),
 )
