@@ -44,6 +44,7 @@ async def run(context: RequestContext, services: Services) -> Reply:
         parse_request(context, raw)
         if services.repeated is not None:
             services.repeated.note(context.identity, raw, context.started_ms)
+        del raw  # a stream may be long, and it is read
         if context.tags.idempotency_key is None:
             return await answer(context, services)
         if services.stops.active:

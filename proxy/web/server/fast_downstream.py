@@ -80,6 +80,7 @@ class FastDownstream:
         if self.request_headers.cors is not None:
             headers = {**headers, **self.request_headers.cors}
         transport.write(stream_head(status, headers, now_ms))
+        self.body = b""
         return StreamEnd()
 
     def write(self, data: bytes) -> bool:

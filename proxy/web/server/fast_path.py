@@ -51,6 +51,8 @@ _BODY_MAX_BYTES = 256 << 10  # what is buffered before authentication; larger bo
 _BEHIND_MAX_BYTES = 64 << 10  # reading pauses when this much arrives before the last request is answered
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
 _LENGTH_DIGITS_MAX = 9
+_HEADS_MAX = 64  # of the heads that came last, for connections that begin with the same
+_KEPT_HEAD_MAX_BYTES = 2048
 _PROBES: Mapping[bytes, Handler] = {b"GET /healthz HTTP/1.1": healthz, b"GET /readyz HTTP/1.1": readyz}
 _ODD_HEADERS = ("Transfer-Encoding", "Upgrade", "Expect")
 
@@ -101,6 +103,37 @@ class Head:
         if end < 0 or not digits.isdigit() or data[end:body] != after:
             return None
         return body, int(digits)
+
+
+class Heads:
+    """Heads that came lately, for other connections of the same client: what is read from a head is read once.
+
+    They hold the configuration under which they were checked, so all are forgotten with it.
+    """
+
+    __slots__ = ("_by_bytes", "_snapshot")
+
+    def __init__(self) -> None:
+        self._by_bytes: dict[bytes, Head] = {}
+        self._snapshot: object = None
+
+    def find(self, head: bytes, snapshot: object) -> Head | None:
+        if snapshot is not self._snapshot:
+            self._by_bytes.clear()
+            self._snapshot = snapshot
+        return self._by_bytes.get(_but_length(head))
+
+    def keep(self, head: bytes, found: Head) -> None:
+        if len(head) > _KEPT_HEAD_MAX_BYTES:
+            return
+        if len(self._by_bytes) >= _HEADS_MAX:
+            self._by_bytes.clear()
+        self._by_bytes[_but_length(head)] = found
+
+
+def _but_length(head: bytes) -> bytes:
+    """Return a head with NUL, which no head holds, in place of the digits of Content-Length."""
+    return _LENGTH.sub(b"\0", head, count=1)
 
 
 def read_head(head: bytes) -> tuple[CIMultiDict[str], int] | None:
@@ -259,11 +292,16 @@ class FastPath(asyncio.Protocol):
         end = data.find(b"\r\n\r\n") + 4
         if not (4 <= end <= HEAD_MAX_BYTES and data.startswith(_STARTS)):
             return None
-        head = data[:end]
+        head, heads = data[:end], self._server.heads
+        known = heads.find(head, self._server.deps.services.live.current)
+        if known is not None and (read := known.again(data)) is not None:
+            self._head = known
+            return read
         found = read_head(head)
         if found is None:
             return None
         self._head = Head(head, found[0])
+        heads.keep(head, self._head)
         return end, found[1]
 
     def _probe(self, data: bytes) -> bool:
@@ -448,6 +486,7 @@ class FastPathServer:
         self.head_timeout_s = head_timeout_s
         self.loop = loop
         self.connections: set[FastPath] = set()
+        self.heads = Heads()
         self.late_bodies = BodyTimeouts(loop)
         self.stopping = False
         self.quiet: Latch | None = None  # shutdown() waits for it
