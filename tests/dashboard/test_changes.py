@@ -293,6 +293,11 @@ async def test_a_question_counts_for_the_user_whose_token_it_takes(office: Offic
     ]
     spent = (await _api(office, "/users/eva"))["limits"][0]["used_pusd"]
     assert spent == sum(row["cost_pusd"] for row in rows) > 0
+    nobody = await office.admin.post("/dashboard/playground", {**fields, "user": ""})
+    assert nobody.status == 422, "of several users none is asked for by chance"
+    assert "Choose for whose limits it counts." in nobody.body.decode()
+    assert '<option value="">Choose a user</option>' in (await office.admin.get("/dashboard/playground")).body.decode()
+    assert len(await office.stand.rows("SELECT * FROM requests WHERE user = 'eva'")) == 2
     vote = {"winner": MODEL, "shown": MODEL}
     assert (
         await office.admin.post("/dashboard/playground/votes", vote)

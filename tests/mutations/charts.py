@@ -26,6 +26,12 @@ MUTATIONS: Final = (
         (f"{_CHARTS}::test_many_points_are_joined",),
     ),
     Mutation(
+        "a-bar-without-what-is-set-aside",
+        "The bar of a limit leaves out what is reserved: it looks as if that could be spent again.",
+        (Patch("limit_bar", "min(100 * reserved / most, 100 - used_part)", "0.0"),),
+        (f"{_CHARTS}::test_limit_bars",),
+    ),
+    Mutation(
         "a-name-that-is-markup",
         "The name of a model becomes a part of the page.",
         (Patch("charts.element:_plain", "escape(text)", "Markup(text)"),),

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from proxy.core.paced import paced
 from proxy.web.dashboard import figures
+from proxy.web.dashboard.charts.limit_bar import limit_bar
 from proxy.web.dashboard.static_files import static_address
 from proxy.web.dashboard.table_rows import rows_of
 from proxy.web.dashboard.template_cache import TemplateCache
@@ -43,6 +44,7 @@ def environment() -> Environment:
         duration=figures.duration_text,
         time_of=figures.time_element,
         rows_of=rows_of,
+        limit_bar=limit_bar,
     )
     return made
 

@@ -105,6 +105,7 @@ async def test_ask_a_model_and_take_the_program(hand: str, open_page: OpenPage) 
     await window.go("/dashboard/playground")
     await use.write("Prompt", "What's new?")
     await use.write("Model 1", "openai/gpt-5-mini")
+    await use.choose("Counts for the limits of", "anna")
     await use.press("Ask")
     await window.page.wait_for_selector(".answer >> text=first token after")
     curl, python = (await window.page.locator("section[aria-labelledby=code] pre").all_inner_texts())[:2]

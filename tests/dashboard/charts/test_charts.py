@@ -17,6 +17,7 @@ from proxy.web.dashboard.charts.bars import Share, bars
 from proxy.web.dashboard.charts.columns import columns
 from proxy.web.dashboard.charts.figure import Chart
 from proxy.web.dashboard.charts.histogram import ValueMark, histogram
+from proxy.web.dashboard.charts.limit_bar import limit_bar
 from proxy.web.dashboard.charts.lines import lines
 from proxy.web.dashboard.charts.projection import Level, ProjectedPoint, projection
 from proxy.web.dashboard.charts.series import NO_VALUE, Number, Series
@@ -24,7 +25,6 @@ from proxy.web.dashboard.charts.shares import shares
 from proxy.web.dashboard.charts.sparkline import sparkline
 from proxy.web.dashboard.charts.time_axis import TimeAxis
 from proxy.web.dashboard.charts.timeline import Phase, PhaseSpan, TimelineRow, timeline
-from proxy.web.dashboard.templates import environment
 
 DAY_MS: Final = 86_400_000
 START_MS: Final = 1_790_000_000_000
@@ -188,11 +188,6 @@ def test_sparklines(values: list[Any]) -> None:
     held(sparkline("Requests", values, write))
 
 
-def limit_bar(used: int, reserved: int, amount: int, label: str) -> Markup:
-    macros: Any = environment().get_template("_macros.html").module
-    return Markup(macros.limit_bar(used, reserved, amount, label))  # noqa: S704 - what a page has of it
-
-
 @given(st.sampled_from(["", *NASTY[:3]]), st.integers(0, 1 << 62), st.integers(0, 1 << 62), st.integers(0, 1 << 62))
 @settings(max_examples=30)
 def test_limit_bars(label: str, used: int, reserved: int, amount: int) -> None:
@@ -201,6 +196,7 @@ def test_limit_bars(label: str, used: int, reserved: int, amount: int) -> None:
     assert drawn + reserve <= track + 0.1
     is_spent = used >= amount
     assert ("spent" in root.attrib["class"].split()) is is_spent
+    assert reserve == pytest.approx(min(100 * reserved / max(amount, 1), 100 - drawn), abs=0.1)
     assert drawn == pytest.approx(100 if is_spent and amount else min(100, 100 * used / max(amount, 1)), abs=0.1)
 
 

@@ -47,7 +47,8 @@ def _asker(request: DashboardRequest) -> TrialUsers:
         return TrialUsers((session.user,), session.user, "/me/playground")
     users = sorted(directory.users())
     wanted = request.form.get("user") or request.query.get("user") or session.name
-    user = wanted if wanted in users else users[0] if users else ""
+    # nobody's limits are spent by chance: of several users one is chosen
+    user = wanted if wanted in users else users[0] if len(users) == 1 else ""
     return TrialUsers(users, user, "/dashboard/playground")
 
 
@@ -141,7 +142,10 @@ def _token_hash(request: DashboardRequest) -> str:
     deps, session = request.deps, request.session
     if session.user is not None:
         return deps.sessions.named(session.id).row.bound
-    user = _asker(request).user
+    asker = _asker(request)
+    user = asker.user
+    if asker.users and not user:
+        raise CallerError(422, "invalid_field", "Choose for whose limits it counts.", param="user")
     row = deps.services.live.current.directory.token_of(user, request.now_ms)
     if row is None:
         text = (
