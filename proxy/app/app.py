@@ -58,6 +58,7 @@ from proxy.providers.model_lists import ModelLists
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import PROXY, Actor
 from proxy.storage.ledger import Ledger, LedgerUnavailableError
+from proxy.storage.report_process import LongLooks
 from proxy.storage.reports import Reports
 from proxy.web.admin.people_cache import PeopleCache
 from proxy.web.dashboard.early_pages import ready_pages
@@ -232,11 +233,14 @@ class App:
         self._stack.push_async_callback(self.sync.close)
         self.sessions = OpenSessions(self.ledger, self.live, self._clock)
         self.sessions.load(await asyncio.to_thread(self.reports.sessions))
+        self._place = storage.place
         self.deps = self._make_deps()
         self._stack.push_async_callback(self.deps.dashboard.close)
 
     async def _serve(self, settings: Settings) -> None:
         self._follow(settings)
+        self.deps.long_looks = LongLooks(self.reports, self._place)
+        self._stack.push_async_callback(self.deps.long_looks.close)
         user = "" if sys.platform == "win32" else user_name(os.getuid())
         await self.note(Actor(user or "proxy", "proxy"), "proxy.start", "proxy", None, self._state())
         self._stack.push_async_callback(self._note_end)
@@ -354,6 +358,7 @@ class App:
             outbox=self.outbox,
             sessions=self.sessions,
             people=PeopleCache(self.reports, self.services.live),
+            long_looks=LongLooks(self.reports, None),
             limits=LimitReadings(self.services, shown_limits),
             every_limit=LimitReadings(self.services, every_limit),
             write_refusals=self.refusals.flush,

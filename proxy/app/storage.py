@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from proxy.config.schema import Settings
-from proxy.jobs.reconciliation.call_process import LedgerPlace
 from proxy.storage.ledger import Ledger
+from proxy.storage.ledger_place import LedgerPlace
 from proxy.storage.master_keys import MasterKeys, master_key_sources
 from proxy.storage.reports import Reports
 from proxy.storage.sqlite.ledger import open_ledger

@@ -19,6 +19,7 @@ from proxy.policy.change_pace import ChangePace
 from proxy.policy.wrong_tokens import WrongTokens
 from proxy.storage.admin_posts import PostClaim
 from proxy.storage.audit import Actor
+from proxy.storage.report_process import LongLooks
 from proxy.web.admin.people_cache import PeopleCache
 from proxy.web.dashboard.codes import LoginCodes
 from proxy.web.dashboard.open_sessions import OpenSessions
@@ -55,6 +56,7 @@ class Deps(Struct):
     outbox: AlertOutbox
     sessions: OpenSessions  # of people who look at pages
     people: PeopleCache
+    long_looks: LongLooks
     limits: LimitReadings  # those that metrics show
     every_limit: LimitReadings
     write_refusals: Callable[[], Awaitable[bool]]  # those that have not been written yet; returns whether all are

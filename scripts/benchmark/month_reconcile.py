@@ -21,12 +21,14 @@ from pathlib import Path
 
 from made_ledger import make_ledger
 
+from proxy.core.child_pool import ChildPool
 from proxy.jobs.reconciliation.billed_calls import BilledCalls
-from proxy.jobs.reconciliation.call_process import CallProcesses, LedgerPlace
+from proxy.jobs.reconciliation.call_process import CallProcess
 from proxy.jobs.reconciliation.day_calls import BillSums, CallSums
 from proxy.policy.reconciliation.day_comparison import DayBooks, DayComparison
 from proxy.policy.reconciliation.sync_schedule import start_ms
 from proxy.providers.key import OWN
+from proxy.storage.ledger_place import LedgerPlace
 from proxy.storage.reconciliation import ComparedDay, DayResult, class_sums
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite.connect import open_reader
@@ -96,7 +98,8 @@ async def run(path: Path) -> dict[str, object]:
     asyncio.get_running_loop().call_later(_ALONE_S, alone_done.set)
     alone = await lateness(alone_done)
     seconds, cpu_seconds, rows, differences, beside = 0.0, 0.0, 0, 0, list[dict[str, float]]()
-    processes = CallProcesses(LedgerPlace("proxy.storage.sqlite.reports:open_reports", path))
+    place = LedgerPlace("proxy.storage.sqlite.reports:open_reports", path)
+    processes = ChildPool(lambda: CallProcess(place))
     for back in range(_DAYS, 0, -1):
         day = today - timedelta(days=back)
         bill = await asyncio.to_thread(bill_of, path, start_ms(day))

@@ -20,6 +20,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.storage.audit import Actor
+from proxy.storage.report_process import LongLooks
 from proxy.web.admin.people_cache import PeopleCache
 from proxy.web.dashboard.open_sessions import OpenSessions
 from proxy.web.deps import Deps
@@ -187,6 +188,7 @@ def deps_of(services: Services) -> Deps:
         outbox=AlertOutbox(services),
         sessions=OpenSessions(services.ledger, services.live, services.clock),
         people=PeopleCache(services.reports, services.live),
+        long_looks=LongLooks(services.reports, None),
         limits=LimitReadings(services, lambda _snapshot, _reports: []),
         every_limit=LimitReadings(services, lambda _snapshot, _reports: []),
         write_refusals=write_refusals,

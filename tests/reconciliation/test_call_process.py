@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
+from proxy.core.child_pool import ChildPool
 from proxy.jobs.reconciliation import billed_calls
 from proxy.jobs.reconciliation.billed_calls import HERE_MAX_BYTES, PART, BilledCalls
-from proxy.jobs.reconciliation.call_process import CallProcess, CallProcesses, LedgerPlace
+from proxy.jobs.reconciliation.call_process import CallProcess
 from proxy.jobs.reconciliation.day_calls import BillSums
 from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks
 from proxy.policy.reconciliation.sync_schedule import start_ms
 from proxy.providers.account import costs_answer
 from proxy.providers.account.source import AccountError
+from proxy.storage.ledger_place import LedgerPlace
 from proxy.storage.sqlite.ledger import open_ledger
 from proxy.storage.sqlite.reports import SqliteReports
 from tests.reconciliation.month import month_before
@@ -61,9 +63,9 @@ def place(tmp_path: Path) -> LedgerPlace:
 
 
 @asynccontextmanager
-async def kept(place: LedgerPlace, kept_s: float = 60.0) -> AsyncIterator[CallProcesses]:
+async def kept(place: LedgerPlace, kept_s: float = 60.0) -> AsyncIterator[ChildPool[CallProcess]]:
     """Yield what starts processes, and end the one that it has kept."""
-    processes = CallProcesses(place, kept_s)
+    processes = ChildPool(lambda: CallProcess(place), kept_s=kept_s)
     try:
         yield processes
     finally:
@@ -168,8 +170,8 @@ async def test_a_process_has_no_keys_and_is_missed_when_it_is_gone(
 
 def pid_of(calls: BilledCalls) -> int:
     assert calls._process is not None
-    assert calls._process.child.pid is not None
-    return calls._process.child.pid
+    assert calls._process.pid is not None
+    return calls._process.pid
 
 
 async def test_one_process_goes_over_all_days_of_a_sync(place: LedgerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +190,7 @@ async def test_one_process_goes_over_all_days_of_a_sync(place: LedgerPlace, monk
                 pids.add(pid_of(calls))
         assert len(pids) == 1
         async with asyncio.timeout(20):
-            while processes._kept is not None:  # noqa: ASYNC110 - a timer says so to nobody
+            while processes._kept:  # noqa: ASYNC110 - a timer says so to nobody
                 await asyncio.sleep(0.01)
         assert processes._ending is not None
         await processes._ending
@@ -234,7 +236,7 @@ async def test_a_month_that_is_busy_is_compared_beside_requests(
 def test_half_an_answer_is_no_answer(tmp_path: Path, ends: str) -> None:
     process = CallProcess(LedgerPlace(OPENED_BY, tmp_path / "ledger.db"))
     said = f"import os; os.write(1, b'\\x80\\x05\\x95'); os.close(1); {ends}"
-    process.child._command = [sys.executable, "-c", said]
+    process._command = [sys.executable, "-c", said]
     with pytest.raises(AccountError, match="The process that reads the bill has ended with"):
         process.do("sums", ())
-    process.child.close()
+    process.close()

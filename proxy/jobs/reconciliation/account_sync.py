@@ -12,10 +12,11 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct, field
 
+from proxy.core.child_pool import ChildPool
 from proxy.jobs.reconciliation.bill_corrections import BillCorrections
 from proxy.jobs.reconciliation.billed_calls import BilledCalls
 from proxy.jobs.reconciliation.call_origins import CallOrigins
-from proxy.jobs.reconciliation.call_process import CallProcesses, LedgerPlace
+from proxy.jobs.reconciliation.call_process import CallProcess
 from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
 from proxy.jobs.reconciliation.day_calls import BillSums, CallLook
 from proxy.pipeline.services import Services
@@ -30,6 +31,7 @@ from proxy.policy.reconciliation.sync_schedule import day_of, start_ms
 from proxy.providers.account.source import AccountError, ActivityRow
 from proxy.providers.key import OWN, Key
 from proxy.providers.provider import ProviderRow
+from proxy.storage.ledger_place import LedgerPlace
 from proxy.storage.reconciliation import (
     WHOLE_ACCOUNT,
     ActivitySum,
@@ -76,7 +78,7 @@ class AccountSync:
     ) -> None:
         """Keep the parts; place: where another process reads the ledger, None: none can, and busy days are slow."""
         self._services = services
-        self._processes = None if place is None else CallProcesses(place)
+        self._processes = None if place is None else ChildPool(lambda: CallProcess(place))
         self._sleep = sleep
         self._corrections = corrections
         self._readers: dict[str, _Reader] = {}

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from proxy.jobs.reconciliation.call_process import CallProcess, CallProcesses
+from proxy.core.child_pool import ChildPool
+from proxy.jobs.reconciliation.call_process import CallProcess
 from proxy.jobs.reconciliation.day_calls import BillSums, CallLook, CallSums, ComparisonSize, DayCalls
 from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks, DayComparison, DriftEntry
 from proxy.providers.account.source import TakenCosts
@@ -23,7 +24,7 @@ class BilledCalls:
     """Takes answers, lists them, and compares them with the ledger. processes None: it cannot be read elsewhere."""
 
     def __init__(
-        self, day_ms: int, read_day: Callable[[DayQuestion], LedgerDay], processes: CallProcesses | None
+        self, day_ms: int, read_day: Callable[[DayQuestion], LedgerDay], processes: ChildPool[CallProcess] | None
     ) -> None:
         self._here = DayCalls(day_ms, read_day)
         self._day_ms, self._processes = day_ms, processes

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel, Field
 
 from proxy.core.histogram import BOUNDS
 from proxy.core.money import pusd_to_usd
 from proxy.storage.performance import ModelPerformance, PerformanceFilter
+from proxy.storage.reports import Reports
+from proxy.web.admin.json_bytes import json_bytes
+from proxy.web.admin.page import PageRequest
 from proxy.web.admin.period import PeriodFilter
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
 
@@ -76,9 +80,19 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     query: ModelStatsFilter = request.query
     zone = request.deps.services.live.current.zone
     wanted = PerformanceFilter(*query.bounds_ms(zone, request.now_ms), query.model, query.by)
-    found = await request.read(request.deps.services.reports.model_performance, wanted)
-    page, cursor = request.page.of(found, lambda one: (one.provider, one.model))
-    return AdminAnswer([_stats(one, histograms=query.histograms) for one in page], cursor)
+    stats, cursor = await request.read_long(_page, wanted, request.page, query.histograms)
+    return AdminAnswer(orjson.Fragment(stats), cursor)
+
+
+def _page(
+    reports: Reports,
+    wanted: PerformanceFilter,
+    wanted_page: PageRequest,
+    has_histograms: bool,
+) -> tuple[bytes, str | None]:
+    """Return a page of ModelStats as JSON, and the cursor of the next one."""
+    page, cursor = wanted_page.of(reports.model_performance(wanted), lambda one: (one.provider, one.model))
+    return json_bytes([_stats(one, histograms=has_histograms) for one in page]), cursor
 
 
 def _stats(one: ModelPerformance, *, histograms: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import orjson
 from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
@@ -19,7 +20,9 @@ from proxy.storage.finance import (
     read_part,
     read_project,
 )
+from proxy.storage.reports import Reports
 from proxy.storage.spending import SpendingRow
+from proxy.web.admin.json_bytes import json_bytes
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.period import invalid_query, month_ms
 from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRoute
@@ -249,12 +252,14 @@ class ProjectionFilter(OutlookFilter):
 async def _show(request: AdminRequest) -> AdminAnswer:
     query: MonthFilter = request.query
     question = _question(request, query, query.month, query.project)
-    reports, code = request.deps.services.reports, request.deps.services.live.current.settings.currency.code
+    code = request.deps.services.live.current.settings.currency.code
+    return AdminAnswer(orjson.Fragment(await request.read_long(_month_bytes, question, code, request.now_ms)))
 
-    def read() -> MonthReport:
-        return read_month_report(reports, replace(question, rates=reports.rates(code)), request.now_ms)
 
-    return AdminAnswer(month_json(await request.read(read), code))
+def _month_bytes(reports: Reports, question: MonthQuestion, currency: str, now_ms: int) -> bytes:
+    """Return a month as the JSON of MonthDocument."""
+    report = read_month_report(reports, replace(question, rates=reports.rates(currency)), now_ms)
+    return json_bytes(month_json(report, currency))
 
 
 async def _project(request: AdminRequest) -> AdminAnswer:

@@ -89,6 +89,10 @@ class AdminRequest(Struct, frozen=True):
         """Return what a report answers; it runs beside the event loop, and never asks the writer."""
         return await asyncio.to_thread(report, *arguments)
 
+    async def read_long(self, report: Callable[..., T], *arguments: Any) -> T:
+        """Return what report(reports, *arguments) answers, of a large ledger by another process: see LongLooks."""
+        return await self.deps.long_looks.read(report, *arguments)
+
 
 class AdminAnswer(Struct, frozen=True):
     """What a handler returns.

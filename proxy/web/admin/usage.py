@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
+import orjson
 from pydantic import BaseModel, Field
 
 from proxy.core.money import pusd_to_usd
-from proxy.pipeline.snapshot import Snapshot
 from proxy.policy.exchange_rates import plain_text
 from proxy.storage.reconciliation import HistorySum, days_between
 from proxy.storage.refusals import REFUSAL_WORDS, RefusalSelection
@@ -23,7 +24,7 @@ from proxy.storage.spending import (
 )
 from proxy.storage.usage_part import read_usage_part
 from proxy.storage.usage_series import read_usage_series, series_word
-from proxy.web.admin.json_bytes import json_of_many
+from proxy.web.admin.json_bytes import json_bytes, json_of_many
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.period import PeriodFilter, invalid_query
 from proxy.web.admin.route import AdminAnswer, AdminRequest, AdminRoute
@@ -154,7 +155,7 @@ class _UsageAsked(NamedTuple):
     words: tuple[str, ...]
     bounds_ms: tuple[int | None, int | None]
     currency: str
-    snapshot: Snapshot
+    zone: ZoneInfo
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
@@ -168,14 +169,20 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         if series_word(words) is None:
             raise invalid_query("series", "by needs one word, such as model, beside those of time")
     bounds = since_ms, until_ms
-    asked = _UsageAsked(query, words, bounds, currency, request.deps.services.live.current)
+    asked = _UsageAsked(query, words, bounds, currency, snapshot.zone)
+    if UsageSelection((*words, *query.where)).needs_rows:
+        return AdminAnswer(orjson.Fragment(await request.read_long(_report_bytes, asked)))
     return AdminAnswer(await request.read(_report, request.deps.services.reports, asked))
+
+
+def _report_bytes(reports: Reports, asked: _UsageAsked) -> bytes:
+    return json_bytes(_report(reports, asked))
 
 
 def _report(reports: Reports, asked: _UsageAsked) -> dict[str, Any]:
     """Return the fields of UsageReport. There may be a hundred thousand rows: it is work for a thread."""
     query, words, (since_ms, until_ms) = asked.query, asked.words, asked.bounds_ms
-    found = _read(reports, query, words, asked.bounds_ms, asked.snapshot)
+    found = _read(reports, asked)
     sums = found.sums if query.sort is None else found.sums.sorted_by(query.sort)
     rows, other = sums.top(query.top, query.sort or "cost")
     shown = (
@@ -192,7 +199,7 @@ def _report(reports: Reports, asked: _UsageAsked) -> dict[str, Any]:
         "by": words,
         "since": moment_text(since_ms),
         "until": moment_text(until_ms),
-        "timezone": asked.snapshot.zone.key,
+        "timezone": asked.zone.key,
         "currency": asked.currency,
         "rows": json_of_many(shown),
         "other": None if other is None else _figures(other, sums.total),
@@ -206,15 +213,10 @@ def _report(reports: Reports, asked: _UsageAsked) -> dict[str, Any]:
     }
 
 
-def _read(
-    reports: Reports,
-    query: UsageFilter,
-    words: tuple[str, ...],
-    bounds: tuple[int | None, int | None],
-    snapshot: Snapshot,
-) -> _Found:
-    (since_ms, until_ms), user, where, zone = bounds, query.user, query.where, snapshot.zone
-    wanted = UsageSelection(words, since_ms, until_ms, user, reports.rates(snapshot.settings.currency.code))
+def _read(reports: Reports, asked: _UsageAsked) -> _Found:
+    query, words, zone = asked.query, asked.words, asked.zone
+    (since_ms, until_ms), user, where = asked.bounds_ms, query.user, query.where
+    wanted = UsageSelection(words, since_ms, until_ms, user, reports.rates(asked.currency))
     refusals = reports.refusal_sums(RefusalSelection((), since_ms, until_ms, user), zone)
     by_key = None
     if set(words) <= set(REFUSAL_WORDS) and not where:

@@ -1,0 +1,11 @@
+"""Where another process finds the ledger."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class LedgerPlace(NamedTuple):
+    """How another process reads the ledger: by which function, as package.module:function, from which file."""
+
+    opened_by: str
+    path: Path
