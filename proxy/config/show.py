@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from datetime import datetime, time
 from decimal import Decimal
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from proxy.config.block import Block
-from proxy.config.block_schema import block_schema
 from proxy.config.check import Path as SettingPath
 from proxy.config.limit import Limit, plain_text, terms_text
 from proxy.config.load import LoadedConfig
@@ -22,7 +20,7 @@ from proxy.core.secret import Secret
 
 def example() -> str:
     """Return config.example.yaml, which is part of the installed package."""
-    return (files("proxy.config") / "example.yaml").read_text(encoding="utf-8")
+    return Path(__file__).with_name("example.yaml").read_text(encoding="utf-8")
 
 
 def effective(loaded: LoadedConfig) -> Iterator[tuple[str, Any, str]]:
@@ -132,6 +130,8 @@ _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 
 def json_schema() -> dict[str, Any]:
     """Return the file's JSON Schema, including short forms, ``${VAR}`` anywhere, and names without a value."""
+    from proxy.config.block_schema import block_schema  # noqa: PLC0415 - only editors ask
+
     schema = block_schema(Settings)
     definitions = schema["$defs"]
     for block in [schema, *definitions.values()]:

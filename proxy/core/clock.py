@@ -6,8 +6,9 @@ windows follow it until the wall clock is confirmed.
 
 import time
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Protocol
+
+from proxy.core.http_date import read_http_date
 
 STEP_MS = 30_000  # how far the wall clock may be from where it is expected
 OFF_MS = 120_000  # the Date header has whole seconds and travels; a clock further off than this is wrong
@@ -125,7 +126,7 @@ class TrustedClock:
         if header is None:
             return
         try:
-            date_ms = int(parsedate_to_datetime(header).timestamp() * 1000)
+            date_ms = int(read_http_date(header).timestamp() * 1000)
         except (ValueError, OverflowError):
             return
         self._guard.confirm(date_ms, self._clock.now_ms(), self.monotonic_s())

@@ -4,7 +4,6 @@ The values are those of the view, with two differences: money in USD and in the 
 and no float.
 """
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -119,6 +118,8 @@ class _Lines(list[str]):
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
     """Return rows as CSV. Lines must end in CR LF, or the writer leaves a CR within a cell unquoted."""
+    import csv  # noqa: PLC0415 - no request needs it
+
     lines = _Lines()
     csv.writer(lines, lineterminator="\r\n").writerows(rows)
     return "".join(lines)

@@ -3,7 +3,6 @@
 Its XML (eurofxref-daily.xml, -hist-90d.xml, -hist.xml) and its CSV (eurofxref.csv, eurofxref-hist.csv) are read.
 """
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
@@ -63,6 +62,8 @@ def _days_of_csv(text: str) -> Iterator[tuple[date, Mapping[str, Decimal]]]:
 
 
 def _lines(text: str) -> Iterator[list[str]]:
+    import csv  # noqa: PLC0415 - few have such a file
+
     try:
         yield from csv.reader(text.splitlines(), skipinitialspace=True)
     except csv.Error as error:

@@ -4,8 +4,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
+
+from proxy.core.http_date import read_http_date
 
 _MAX_CHARS: Final = 64  # a longer value is not a time
 _TEXT_MAX_CHARS: Final = 4000
@@ -104,9 +105,9 @@ def _time(value: object, now_ms: int) -> float | None:
     if seconds is not None:
         return seconds
     try:
-        at = parsedate_to_datetime(value)
+        at = read_http_date(value)
         at_s = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError, TypeError, IndexError):  # what email.utils raises for odd dates
+    except (ValueError, OverflowError):
         return _until(_instant(value.strip().lower()), now_ms)
     return _ahead(at_s - now_ms / 1000)
 

@@ -15,6 +15,8 @@ UNUSED = {
     "aiosmtplib": "alerts by e-mail",
     "attr": "as aiohttp",
     "cryptography": "secrets sealed in the database",
+    "csv": "exports; a file of exchange rates",
+    "email.utils": "nothing of a proxy: core/http_date.py reads dates",
     "html": "pages",
     "http.client": "nothing of a proxy",
     "http.server": "metrics",
@@ -28,6 +30,9 @@ UNUSED = {
     "pyarrow": "nothing of a proxy",
     "pydantic": "the operator's API; what a provider tells of an account",
     "rich": "commands that print tables",
+    "shutil": "copies of the ledger; how full the disk is",
+    "tempfile": "copies of the ledger",
+    "zipfile": "as shutil",
 }
 
 _SERVE = """

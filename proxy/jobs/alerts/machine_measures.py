@@ -1,7 +1,6 @@
 """The disk of the ledger, and how fast the ledger grows."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +18,8 @@ Samples = Mapping[tuple[str, str], Sequence[tuple[int, str]]]
 
 def disk_free(database: Path) -> list[AlertReading]:
     """Return what is free for us on the disk of the ledger, in bytes. Blocks."""
+    import shutil  # noqa: PLC0415 - with archives, which no request needs
+
     usage = shutil.disk_usage(database.absolute().parent)
     return [AlertReading("disk", "disk", float(usage.free), detail=f"{database.absolute().parent}")]
 

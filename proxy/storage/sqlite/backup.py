@@ -8,7 +8,6 @@ one file, 0600, and takes its name only when it is whole and was checked.
 import contextlib
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -68,6 +67,8 @@ def _stale(target: Path) -> list[Path]:
 
 
 def _make_half(target: Path) -> Path:
+    import tempfile  # noqa: PLC0415 - with shutil and archives, which no request needs
+
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".half", dir=target.parent)
     except OSError as error:

@@ -5,10 +5,10 @@ needs none of it. Its server only asks a response for prepare(), write_eof() and
 """
 
 from collections.abc import Mapping
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from proxy.core.http_date import http_date
 from proxy.core.name_cache import NameCache
 from proxy.wire.headers import header_lines
 
@@ -20,11 +20,7 @@ UNSENT_MAX_BYTES = 1 << 16  # with more unsent than this the writer waits for th
 _NO_BODY = frozenset({204, 304})  # their body would be read as the next answer: RFC 9112, part 6.3
 
 
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
-
-
-_dates = NameCache(_date, most=4)
+_dates = NameCache(http_date, most=4)
 
 
 def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int, is_head: bool = False) -> bytes:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +27,8 @@ def socket_path(database: Path) -> Path | None:
         return beside
     digest = hashlib.sha256(os.fsencode(database.absolute())).hexdigest()[:16]
     name = f"tollkeeper-{os.getuid()}-{digest}.sock"
+    import tempfile  # noqa: PLC0415 - with shutil and archives, for a path that is seldom asked for
+
     temporary = Path(tempfile.gettempdir()) / name  # asks the disk: only where it is needed
     return temporary if _fits(temporary) else Path("/tmp") / name  # noqa: S108 - 0600
 

@@ -8,7 +8,6 @@ import os
 import re
 import sqlite3
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 from proxy.core.errors import LedgerError
@@ -24,7 +23,7 @@ _RATE_OF_BILL = """(SELECT CAST(usd_rate AS REAL) FROM rates
 
 
 def _script(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
