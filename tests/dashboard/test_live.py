@@ -156,3 +156,25 @@ async def part_of(reader: asyncio.StreamReader) -> bytes:
     """Return the next event of a part, from its name to the empty line."""
     await asyncio.wait_for(reader.readuntil(b"event: part"), 20)
     return await asyncio.wait_for(reader.readuntil(b"\n\n"), 20)
+
+
+async def test_a_stream_ends_with_the_login(tmp_path: Path) -> None:
+    """Nobody who was logged out, or whose token opens nothing any more, sees what comes after."""
+    async with run_stand(tmp_path) as stand:
+        made = await stand.ask("POST", "/admin/v1/operators", {"name": "vera", "role": "viewer"}, token=ADMIN_TOKEN)
+        vera, admin = Visitor(stand.port), Visitor(stand.port)
+        await vera.log_in(made.json()["data"]["token"])
+        await admin.log_in(ADMIN_TOKEN)
+        streams = [await follow(stand.port, who.cookie, PART) for who in (vera, admin)]
+        for reader, _ in streams:
+            await part_of(reader)
+        gone = await stand.ask("DELETE", "/admin/v1/operators/vera", token=ADMIN_TOKEN)
+        assert gone.status == 200
+        await stand.chat()
+        assert b"event: part" not in await asyncio.wait_for(streams[0][0].readuntil(b"event: bye"), 20)
+        await part_of(streams[1][0])
+        await admin.post("/dashboard/logout", {})
+        await stand.chat()
+        assert b"event: part" not in await asyncio.wait_for(streams[1][0].readuntil(b"event: bye"), 20)
+        for _, writer in streams:
+            writer.close()

@@ -87,6 +87,7 @@ class _Stream:
         # a page shows its part as it was some time before: that is sent once in any case
         self._stamp = () if read else change_stamp(request.deps)
         self._etag = ""
+        self._checked: tuple[object, int] | None = None  # under which configuration, and after how many ends
 
     async def run(self, number: int) -> None:
         """Look again and again; number: which stream it is."""
@@ -107,9 +108,15 @@ class _Stream:
 
     def _is_over(self) -> bool:
         """Return whether the proxy ends, or the browser has to show again who it is, and may see what."""
-        deps, begun = self._request.deps, self._request.session
+        deps, checked = self._request.deps, self._checked
+        if deps.services.draining:
+            return True
+        snapshot, ends = deps.services.live.current, deps.sessions.ends
+        if checked is not None and checked[0] is snapshot and checked[1] == ends:
+            return False  # what is over by its time is ended within a second, which counts
         session = session_of(self._request.context, deps, "operator", is_use=False)
-        return deps.services.draining or session is None or session.role is not begun.role
+        self._checked = snapshot, ends
+        return session is None or session.role is not self._request.session.role
 
     async def _news(self) -> bytes:
         """Return what the page has to hear; nothing where it has all of it."""

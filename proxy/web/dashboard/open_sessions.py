@@ -68,6 +68,7 @@ class OpenSessions:
         self._ledger, self._live, self._clock = ledger, live, clock
         self.cookie = f"tk_{secrets.token_hex(6)}"  # a name of this installation: cookies of all ports come together
         self._open: dict[str, OpenSession] = {}
+        self.ends = 0  # sessions that have ended: whoever has looked one up does so again when it is another
         self._ended: dict[str, tuple[Actor, str]] = {}  # over, and perhaps still on disk; who ended them, and why
 
     def load(self, stored: StoredSessions) -> None:
@@ -137,6 +138,7 @@ class OpenSessions:
 
     async def _end(self, session: OpenSession, actor: Actor, reason: str) -> None:
         self._open.pop(session.row.digest, None)
+        self.ends += 1
         self._ended[session.row.id] = actor, reason
         await self._write_ends()
 
