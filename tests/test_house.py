@@ -124,6 +124,17 @@ def test_a_pure_file_has_a_test_of_its_name() -> None:
     assert all((ROOT / place).exists() for place in TESTED_ELSEWHERE.values())
 
 
+def test_records_are_structs() -> None:
+    """docs/architecture.md says why; a row that is unpacked, or compared as a tuple, is a named tuple."""
+    decorated = [
+        f"{name}.{node.name}"
+        for name, (_, tree) in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+    ]
+    assert not decorated, "write them as msgspec.Struct"
+
+
 def test_no_file_is_a_drawer() -> None:
     drawers = re.compile(r"(^|_)(utils?|helpers?|managers?|misc|common)($|_)")
     assert not [name for name in modules() if drawers.search(name.rsplit(".", 1)[-1])]

@@ -5,12 +5,12 @@ Amounts are pico-USD inside and JSON numbers in USD on the wire. A key's window 
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import orjson
+from msgspec import Struct, field
 
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd, usd_to_pusd
 from proxy.simulator.books import Generation
@@ -57,8 +57,7 @@ def window_end(now: int, reset: str | None) -> int | None:
     return int(ends[reset].timestamp()) if reset in ends else None
 
 
-@dataclass(slots=True)
-class AccountKey:
+class AccountKey(Struct):
     """One API key; spent_pusd by day of the epoch is enough for every window."""
 
     hash: str
@@ -122,8 +121,7 @@ class KeyFieldError(ValueError):
     """A field of a key has a wrong value; the text says which."""
 
 
-@dataclass(slots=True)
-class _Day:
+class _Day(Struct):
     usage_pusd: int = 0
     byok_pusd: int = 0
     requests: int = 0
@@ -133,12 +131,11 @@ class _Day:
     cached_tokens: int = 0
 
     def add(self, other: "_Day") -> None:
-        for name in self.__slots__:
+        for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-@dataclass(slots=True)
-class SimulatedAccount:
+class SimulatedAccount(Struct):
     """Everything that OpenRouter tells about money outside of an answer."""
 
     total_credits_pusd: int = _CREDITS_PUSD

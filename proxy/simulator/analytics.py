@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct, field
 
 from proxy.core.money import pusd_to_usd
 from proxy.simulator.books import Generation
@@ -43,8 +43,7 @@ class AnalyticsQueryError(ValueError):
     """A query that OpenRouter refuses with 400; the text says which part."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
+class _Query(Struct, frozen=True):
     metrics: list[str]
     dimensions: list[str]
     start: float

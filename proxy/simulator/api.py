@@ -1,14 +1,14 @@
 """The ways to ask for tokens: one row for each path. Pure."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.simulator import chat, completions, embeddings, messages, responses, sse
 from proxy.simulator.reply import Event, SimulatedReply
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
+class Api(Struct, frozen=True):
     """One way to ask: its path, what must be in the body, and how the reply is written."""
 
     path: str

@@ -4,11 +4,11 @@ A behaviour is a flat JSON object of the fields below. What it leaves out keeps 
 of every field is the provider at its best.
 """
 
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
 import orjson
 from annotated_types import Len
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from proxy.simulator.faults import FAULTS
@@ -349,14 +349,12 @@ def parse(fields: dict[str, Any], base: Behaviour) -> Behaviour:
         raise BehaviourError(f"field {where}: {first['msg']}" if where else first["msg"]) from None
 
 
-@dataclass(slots=True)
-class _NextBehaviour:
+class _NextBehaviour(Struct):
     behaviour: Behaviour
     left: int
 
 
-@dataclass(slots=True)
-class Script:
+class Script(Struct):
     """Which behaviour the next request gets.
 
     The first that applies wins whole: header, model ``sim/<name>``, next, model, path, all, base.

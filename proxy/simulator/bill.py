@@ -4,11 +4,11 @@ The number that is charged is decided here and nowhere else; the wire shows it a
 or wrong.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.money import MoneyError, pusd_to_usd, usd_to_pusd
 from proxy.simulator import text
@@ -46,8 +46,7 @@ CANCELLING_PROVIDERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Struct, frozen=True):
     """What one generation costs and how the wire shows it.
 
     charged_pusd is what a true ledger books: OpenRouter's cost, and with an own key the provider's bill on

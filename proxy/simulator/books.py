@@ -4,14 +4,14 @@ Amounts are integers of pico-USD. charged_pusd is what a true ledger books for t
 cost, and with an own provider key (BYOK) the provider's bill on top of it; upstream_pusd is that part alone.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from proxy.simulator.behaviour import Behaviour
 
 
-@dataclass(slots=True)
-class Generation:
+class Generation(Struct):
     """One generation. finished = the books are closed on it; until then the amounts are 0."""
 
     id: str
@@ -75,8 +75,7 @@ class Generation:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedRequest:
+class RefusedRequest(Struct, frozen=True):
     """A request that was answered without a generation: nothing was charged."""
 
     seq: int
@@ -88,11 +87,10 @@ class RefusedRequest:
     key_sha256: str
 
     def shown(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
-@dataclass(slots=True)
-class Books:
+class Books(Struct):
     generations: dict[str, Generation] = field(default_factory=dict)
     errors: list[RefusedRequest] = field(default_factory=list)
     total_pusd: int = 0

@@ -1,8 +1,9 @@
 """Budgets beside a key's own limit: what a guardrail or a workspace lets a key, or all keys together, spend. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 RESETS: Final = (None, "daily", "weekly", "monthly")
 # In the order in which they are checked, each with whose limit a refusal names.
@@ -21,8 +22,7 @@ class BudgetFieldError(ValueError):
     """A budget that cannot be; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatedBudget:
+class SimulatedBudget(Struct, frozen=True):
     """One budget. All keys of this account are one member's, so that a member's budget counts all of them."""
 
     scope: str

@@ -10,9 +10,10 @@ import socket
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal, cast
+
+from msgspec import Struct
 
 MAX_HEAD_BYTES = 256 * 1024
 MAX_BODY_BYTES = 512 * 1024 * 1024  # a proxy's own limit must be the one that tests run into, never this one
@@ -23,8 +24,7 @@ _DELIVERED_LOOKS = 500
 Framing = Literal["chunked", "length", "close"]
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """One request as received; header names in ``headers`` are lower case.
 
     ``raw_headers`` keeps all as sent.

@@ -4,14 +4,14 @@ Each has a status, a text, metadata and headers; which text belongs to which sta
 the wire in 2026. ``code`` is an integer here and a string in OpenAI mode.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 BodyKind = Literal["json", "html"]
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderFault:
+class ProviderFault(Struct, frozen=True):
     status: int
     message: str
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 import asyncio
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from proxy.simulator.behaviour import Behaviour
 from proxy.simulator.connection import Connection, Framing, head_bytes
@@ -20,8 +21,7 @@ class PlaybackStopped(Exception):  # noqa: N818  # no error: the behaviour asked
     """The answer was broken off as the behaviour says."""
 
 
-@dataclass(slots=True)
-class PlaybackProgress:
+class PlaybackProgress(Struct):
     """How far an answer came: tokens generated, whether the model was done, and whether by an error event."""
 
     tokens: int = 0
@@ -29,8 +29,7 @@ class PlaybackProgress:
     failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PlayedAnswer:
+class PlayedAnswer(Struct, frozen=True):
     """What to play: status, headers without framing, the events, and how the body's end is told."""
 
     status: int

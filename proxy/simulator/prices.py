@@ -5,8 +5,9 @@ inside. They were read from public price lists in August to November 2026 and ar
 this table says, because the simulator charges by it.
 """
 
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+from msgspec import Struct, field
 
 AUSD_PER_PUSD = 10**6
 
@@ -23,8 +24,7 @@ def price_text(ausd: int) -> str:
     return f"{whole}.{fraction}" if fraction else str(whole)
 
 
-@dataclass(frozen=True, slots=True)
-class DemoPrice:
+class DemoPrice(Struct, frozen=True):
     """Atto-USD per token; cache prices None = not listed, the input price holds; request is per request."""
 
     prompt: int
@@ -43,8 +43,7 @@ class DemoPrice:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """One row of the catalogue; ``slug`` is the dated permanent name.
 
     ``provider`` who serves it by default.
@@ -67,8 +66,7 @@ class Model:
         return self.slug or self.id
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(Struct, frozen=True):
     """What was counted. cached and cache_write are parts of prompt, reasoning is a part of completion."""
 
     prompt: int

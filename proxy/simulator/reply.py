@@ -1,10 +1,10 @@
 """One generation before it is written in the shape of an API: who answers, what is said and costs. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
+from msgspec import Struct, field
 
 from proxy.simulator import text
 from proxy.simulator.behaviour import Behaviour
@@ -28,8 +28,7 @@ class Event(NamedTuple):
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True):
     """One call of a tool; the arguments as JSON text in pieces, one token each."""
 
     id: str
@@ -37,8 +36,7 @@ class ToolCall:
     arguments: list[str]
 
 
-@dataclass(slots=True)
-class SimulatedReply:
+class SimulatedReply(Struct):
     """What the model says; one token is one string of reasoning, pieces or a call's arguments."""
 
     id: str

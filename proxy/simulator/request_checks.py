@@ -1,7 +1,8 @@
 """What a request must be before it gets an answer; the first thing that is wrong is refused. Pure."""
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.core.money import PUSD_PER_USD
 from proxy.simulator.account import MANAGEMENT_PREFIX, SimulatedAccount
@@ -56,8 +57,7 @@ class RefusedError(Exception):
         self.code = code
 
 
-@dataclass(slots=True)
-class SimulatedRequest:
+class SimulatedRequest(Struct):
     """One request while it is answered."""
 
     api: Api

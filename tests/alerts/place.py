@@ -1,8 +1,10 @@
 """A watch of a test's own beside the proxy's: with rules and a clock of its own, and the proxy's ledger and health."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.config.alerts import Alerts
 from proxy.jobs.alerts.watch import AlertWatch

@@ -10,13 +10,14 @@ import hashlib
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
+from msgspec.structs import replace
 
 from proxy.core.counts import NO_COUNTS
 from proxy.core.eager_task import InlineFuture

@@ -6,7 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.histogram import BOUNDS, BUCKETS, RELATIVE_ERROR, bucket_of, percentile
+from proxy.core.histogram import BOUNDS, BUCKETS, RELATIVE_ERROR, SMALL, bucket_of, percentile
 
 AMOUNTS = st.one_of(st.integers(0, BOUNDS[-1]), st.integers(0, 60_000), st.sampled_from(BOUNDS))
 
@@ -44,3 +44,7 @@ def test_what_has_no_bound_is_told_as_the_last_one() -> None:
     assert percentile(counted([10**9]), 0.5) == BOUNDS[-1]
     assert percentile([0] * BUCKETS, 0.5) is None
     assert percentile([], 0.5) is None
+
+
+def test_small_amounts_are_looked_up() -> None:
+    assert [*SMALL] == [bucket_of(amount) for amount in range(1 << 16)]

@@ -40,7 +40,7 @@ _FITS_MAX = 64  # as many may be let in between check and hold, where a limiter 
 _TEMPLATE_TOKENS = 256  # as in policy/pricing/worst_case.py: what a provider adds to a prompt
 
 
-class AdmissionRequest(Struct, eq=False):
+class AdmissionRequest(Struct, frozen=True, eq=False):
     """A request for admission. prices: of all targets; None: at least one is unknown.
 
     places: provider and model of whatever may be asked, where sets of models have totals.

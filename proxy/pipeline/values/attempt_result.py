@@ -7,7 +7,7 @@ from proxy.wire.usage import Usage
 _NO_FLAGS: frozenset[str] = frozenset()
 
 
-class AttemptResult(Struct, eq=False):
+class AttemptResult(Struct, eq=False, gc=False):
     """What came back from the provider for one attempt, filled while it comes.
 
     dispatched: a byte of the request may have reached the provider. complete: the answer ended as its kind ends.

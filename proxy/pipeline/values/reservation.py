@@ -8,7 +8,7 @@ from proxy.pipeline.values.route import Route
 from proxy.storage.rows import OpenRow
 
 
-class Reservation(Struct, eq=False):
+class Reservation(Struct, eq=False, gc=False):
     """What was set aside for one request; amount_pusd None: some target has no known price.
 
     route is the one to walk, its body with the max_tokens that was reserved for; told_max_tokens: it was lowered.

@@ -33,7 +33,7 @@ class Target(Struct, frozen=True):
         force_setattr(self, "is_plain", not self.defaults and not self.handed)
 
 
-class Route(Struct, eq=False):
+class Route(Struct, frozen=True, eq=False, gc=False):
     """Where a request may go, in order, and the body that goes there; model and usage are filled in a target.
 
     use_case: what it is booked under. asked: the body that the client sent; None: body is that. max_tokens: the most

@@ -48,7 +48,7 @@ PriceUsage = Callable[[Usage], PricedUsage | None]
 """Gives tokens x price, or None without a price or without both counts."""
 
 
-class Settlement(Struct):
+class Settlement(Struct, frozen=True, gc=False):
     """The figure for a request. cost_pusd None stands with state pending, or where nobody can tell any more."""
 
     state: State

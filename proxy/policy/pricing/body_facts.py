@@ -9,14 +9,13 @@ from proxy.core.endpoint_kind import LEAST_TOKENS, MAXIMUM, Endpoint
 from proxy.core.limit_kinds import NONE_ASKED, Pieces, pieces_of
 
 
-class BodyFacts(Struct):
+class BodyFacts(Struct, gc=False):
     """The facts that a bound on the cost rests on.
 
     size_bytes is the JSON body as it is sent; data_url_bytes is the part of it that is encoded media, not text.
     writes_cache: the body asks a provider to keep what it read (cache_control). whole_context is a reason why the
     prompt may be as long as the context (a file, audio, something not in the body), or empty. unpriced names what the
-    body asks for that costs money by no price of a token. Nobody changes them; they are not frozen, which would double
-    the cost of building them.
+    body asks for that costs money by no price of a token.
     """
 
     size_bytes: int

@@ -227,7 +227,7 @@ def unpriced_features(facts: BodyFacts, prices: Iterable[Price] = ()) -> list[st
     return names
 
 
-class ClampedOutput(Struct):  # not frozen: that would make it three times as dear to build
+class ClampedOutput(Struct, frozen=True, gc=False):
     """The request fits: send max_tokens (None: leave it out, nothing is paid by it) and reserve reserve_pusd.
 
     lowered tells whether max_tokens is below what the client asked for and the model can give; the client is

@@ -7,7 +7,7 @@ stackblitz/bolt.new#1453 (a prompt that is too long). In the Messages API tokens
 input_tokens, message_start reports the input and message_delta the output, and thinking counts as output.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from proxy.simulator.profiles.profile import (
     FailureKind,

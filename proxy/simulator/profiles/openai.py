@@ -7,7 +7,7 @@ Oaklight/argo-proxy#91 (the filter's words, its inner error, and that it comes a
 uezo/aiavatarkit#124 (chunks without choices). Azure takes the key in api-key, and as a bearer in its v1 API.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from proxy.simulator.profiles.profile import (
     FailureKind,

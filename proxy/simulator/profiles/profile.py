@@ -5,8 +5,9 @@ answer by it. Prices are a demo, as those of the catalogue are: what counts is w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+from msgspec import Struct, field
 
 from proxy.simulator.prices import DemoPrice, per_million
 
@@ -44,8 +45,7 @@ ALSO: Final = ("responses", "completions", "embeddings")
 Shape = Literal["object", "array", "text", "html"]
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileFailure:
+class ProfileFailure(Struct, frozen=True):
     """How a server reports one failure.
 
     status: of an answer that is not streamed, and of a stream unless in_stream. body: what it says, an object, an
@@ -66,8 +66,7 @@ class ProfileFailure:
         return "array" if isinstance(self.body, list) else "object"
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileUsage:
+class ProfileUsage(Struct, frozen=True):
     """How usage is told.
 
     streamed: only when stream_options asks for it, always, or never. at: in a chunk of its own with empty choices, in
@@ -91,8 +90,7 @@ class ProfileUsage:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileStream:
+class ProfileStream(Struct, frozen=True):
     """How a stream looks.
 
     done: ``data: [DONE]`` at its end; without it the body just ends. comment: a line of life before the first chunk.
@@ -112,8 +110,7 @@ class ProfileStream:
     empty_first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileListing:
+class ProfileListing(Struct, frozen=True):
     """How /models looks: an OpenAI list, the items as a bare array, or no such path.
 
     context: where an item reports the model's context length, as a path with dots; more: further fields of an item.
@@ -125,8 +122,7 @@ class ProfileListing:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileModel:
+class ProfileModel(Struct, frozen=True):
     """One model of a server. thinks: it can be asked to. caches: its price knows reads or writes of a cache."""
 
     id: str
@@ -136,8 +132,7 @@ class ProfileModel:
     thinks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """One server.
 
     title: its name for people. address: the base_url to write for the real one. api: the way of asking that it is

@@ -1,7 +1,8 @@
 """What a profile refuses, and in which words; the first thing that is wrong counts. Pure."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.simulator.profiles.profile import Profile, ProfileFailure, ProfileModel
 

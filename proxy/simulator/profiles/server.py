@@ -6,10 +6,10 @@ The books are kept from what was said and from the prices of the row, never from
 import asyncio
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.simulator import completions, embeddings, headers, messages, responses, sse
 from proxy.simulator.account import key_hash
@@ -44,8 +44,7 @@ class _ProfileError(Exception):
         self.failure = failure
 
 
-@dataclass(frozen=True, slots=True)
-class _ProfileRequest:
+class _ProfileRequest(Struct, frozen=True):
     """One request while it is answered."""
 
     api: str
