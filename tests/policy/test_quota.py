@@ -300,6 +300,31 @@ def test_a_stream_over_midnight_belongs_to_its_start() -> None:
     assert book.headroom_pusd([quota], midnight - 1) == 10
 
 
+def test_an_hour_s_first_request_does_not_fold_the_totals_of_everybody() -> None:
+    """Each scope is folded once in its turn, over hours with few requests too, and nothing is counted otherwise."""
+    book, users = _book(), [f"u{n}" for n in range(40)]
+    scopes = {user: scopes_of(user, None) for user in users}
+    for minute in range(3):
+        for n, user in enumerate(users):
+            held = book.check_and_reserve((minute, n), scopes[user], NOON + minute * MINUTE_MS, Amounts(5, 1), ())
+            assert isinstance(held, Hold)
+            book.settle((minute, n), 5, 1)
+    later_ms = NOON + (FINE_HOURS + 2) * HOUR_MS
+    seen = list[int]()
+    for n in range(12):  # the first hour has one request, the next one all others
+        at_ms = later_ms + (HOUR_MS if n else 0)
+        before = {scope for scope, totals in book._scopes.items() if totals.folded_ms > NOON}
+        book.check_and_reserve(("later", n), scopes["u0"], at_ms, Amounts(1, 1), ())
+        now = {scope for scope, totals in book._scopes.items() if totals.folded_ms > NOON}
+        assert before <= now
+        seen.append(len(now) - len(before))
+    assert seen[:6] == [8, 8, 8, 8, 8, 1]  # and all
+    assert book._fold_due_ms == later_ms + 2 * HOUR_MS
+    assert book.audit() == []
+    for user in users[1:]:
+        assert book.headroom_pusd([_cost(100, "total", f"user:{user}")], later_ms) == 85
+
+
 def test_a_rolling_window_gives_back_hour_by_hour() -> None:
     book = _book()
     quota = _cost(100, "3h")
