@@ -1,6 +1,7 @@
 """What was decided of a plain request, kept for the next one of its connection.
 
-A plain request asks for one model by the model's own name. Where such a request goes depends on its head, on the
+A plain request asks for one model by the model's own name, or for a preset that adds nothing to what the client wrote
+and whose targets are asked in their order. Where such a request goes depends on its head, on the
 configuration and on the state of the provider alone, and a client sends the same head again and again: so what the
 steps of the first one found holds for the next, as long as nothing that they look at has changed.
 
@@ -10,17 +11,20 @@ reservation is that of the first one too (admission/plain_admission.py).
 
 from collections.abc import Awaitable
 from operator import attrgetter
+from typing import Any
 
 from msgspec import Struct
 
 from proxy.pipeline.admission.limiter import HELD
 from proxy.pipeline.admission.plain_admission import PlainAdmission, plain_admission, reserve_plain
 from proxy.pipeline.context import RequestContext
+from proxy.pipeline.routing.order import keeps_order
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.hops import Hops
 from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.wire.endpoint import Endpoint
@@ -31,8 +35,8 @@ _fields = attrgetter(*Route.__struct_fields__)
 class Plan(Struct, eq=False):
     """Where requests with one head go that ask for model, and under what: when any of that is another, it is over.
 
-    generation: of the states of providers, of which place has its own. admission None: what is set aside is worked out
-    each time.
+    preset: None: model is the name of a model. generation: of the states of providers, of which place has its own.
+    admission None: what is set aside is worked out each time.
     """
 
     snapshot: Snapshot
@@ -40,6 +44,7 @@ class Plan(Struct, eq=False):
     endpoint: Endpoint
     generation: int
     model: str
+    preset: PresetRow | None
     targets: tuple[Target, ...]
     place: Hop
     admission: PlainAdmission | None
@@ -67,22 +72,43 @@ def planned_hops(context: RequestContext, services: Services) -> Planned:
         or not plan.place.health.is_plain()
     ):
         return _NO_PLAN
-    route = Route(plan.targets, body, plan.model, None, None, "ordered", None, None, None, None, False, plan.endpoint)
-    hops = Hops(context, route, services, plan.place)
-    held = None if plan.admission is None else reserve_plain(context, plan.admission, plan.place, route, services)
-    return (hops, None, HELD) if held is None else (hops, *held)
+    route = _route(plan.preset, plan.targets, body, plan.model, plan.endpoint)
+    is_alone = len(plan.targets) == 1
+    if not is_alone and not keeps_order(route, context.size_bytes):
+        return _NO_PLAN
+    held = None if plan.admission is None else reserve_plain(context, plan.admission, route, services)
+    if held is not None:
+        return Hops(context, route, services, plan.place), *held
+    # a target of several may have to be left out
+    return (Hops(context, route, services, plan.place), None, HELD) if is_alone else _NO_PLAN
+
+
+def _route(
+    preset: PresetRow | None, targets: tuple[Target, ...], body: dict[str, Any], model: str, endpoint: Endpoint
+) -> Route:
+    """Return what plan_route() does for a plain request."""
+    if preset is None:
+        return Route(targets, body, model, None, None, "ordered", None, None, None, None, False, endpoint)
+    deadline_s, checks = preset.deadline_s, preset.checks
+    name, moves_on = preset.name, preset.check_moves_on
+    return Route(targets, body, model, None, name, "ordered", body, None, deadline_s, checks, moves_on, endpoint)
 
 
 def keep_plan(context: RequestContext, hops: Hops, reservation: Reservation, services: Services) -> None:
     """Keep what was found for a request, if it is a plain one and the next would find the same."""
     place, snapshot, identity, body = hops.place, context.snapshot, context.identity, context.body
-    model, target, allowance = body["model"], place.target, context.identity.allowance
-    plain = Route((target,), body, model, None, endpoint=context.endpoint)
+    model, targets, allowance = body["model"], hops.route.targets, context.identity.allowance
+    preset = snapshot.routes.presets.get(model)
+    if preset is None:
+        is_named = snapshot.routes.targets.get(model) is targets[0]  # by its own name: auto picks anew each time
+    else:
+        is_named = preset.targets is targets and not preset.defaults and preset.system is None
     if (
-        _fields(hops.route) == _fields(plain)
-        and snapshot.routes.targets.get(model) is target  # by its own name: auto picks anew each time
-        and target.is_plain
-        and target.static is None
+        is_named
+        and _fields(hops.route) == _fields(_route(preset, targets, body, model, context.endpoint))
+        and all(target.is_plain for target in targets)
+        and place.target is targets[0]
+        and place.target.static is None
         and place.key_index == 0
         and place.health.is_plain()
         and allowance.preferences is None
@@ -93,6 +119,6 @@ def keep_plan(context: RequestContext, hops: Hops, reservation: Reservation, ser
         and "fallbacks" not in body
     ):
         generation = services.health.generation
-        admission = plain_admission(context, reservation, services)
-        plan = Plan(snapshot, identity, context.endpoint, generation, model, hops.route.targets, place, admission)
+        admission = plain_admission(context, targets, reservation, services)
+        plan = Plan(snapshot, identity, context.endpoint, generation, model, preset, targets, place, admission)
         context.downstream.request_headers.plan = plan

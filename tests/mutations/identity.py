@@ -30,7 +30,7 @@ MUTATIONS: Final = (
     Mutation(
         "plan-that-outlives-the-price",
         "A request holds what the price of the one before it asked for.",
-        (Patch("reserve_plain", "price is not admission.price", "admission.price is None"),),
+        (Patch("reserve_plain", "find_price(provider, model) is not price", "price is None"),),
         ("tests/pipeline/test_plan.py::test_a_plan_holds_what_the_price_of_now_asks_for",),
     ),
     Mutation(
@@ -38,6 +38,18 @@ MUTATIONS: Final = (
         "A request whose user may have short answers only is sent without the bound.",
         (Patch("_is_limited", "has_cost or allowance.has_tokens or allowance.max_tokens is not None", "False"),),
         ("tests/pipeline/test_plan.py::test_a_plan_leaves_the_bound_of_an_answer_to_the_limits",),
+    ),
+    Mutation(
+        "plan-past-the-context",
+        "A plan sends a request to the first target of a preset, whatever it asks for.",
+        (Patch("planned_hops", "keeps_order(route, context.size_bytes)", "True"),),
+        ("tests/pipeline/test_plan.py::test_a_plan_leaves_order_to_what_a_target_may_not_serve",),
+    ),
+    Mutation(
+        "plan-of-the-first-target",
+        "A plan holds what the first target of a preset may cost, though another is dearer.",
+        (Patch("reserve_plain", "for one in terms: ...", "for one in terms[:1]: ..."),),
+        ("tests/pipeline/test_plan.py::test_a_plan_reserves_under_limits_what_reserve_does",),
     ),
     Mutation(
         "plan-of-the-bytes-that-came",

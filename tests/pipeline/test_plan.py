@@ -1,10 +1,11 @@
 """What is kept of a plain request says the same as finding it anew, whatever changes between two requests.
 
-Two installations go through the same story: over connections that are kept, which have plans, and over fresh ones,
-which have none. Answers, rows and what the provider received must be the same.
+Two installations go through the same story: over connections that are kept, which have plans, and over fresh ones with
+a head that nobody has sent before, which have none. Answers, rows and what the provider received must be the same.
 """
 
 import contextlib
+import itertools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -47,6 +48,7 @@ MOVING = (
 WAITS = re.compile(rb"[0-9]+ s\b")
 MOVING_COLUMNS = ("request_id", "ts", "generation_id", "ttft_ms", "duration_ms", "day")
 FAILURES = ("bad_key", "no_credit", "rate_limited", "overloaded", "broken")
+DEARER = {"*": {"input": "0.2", "output": "0.8"}}
 ONE_TRY = {"retry": {"attempts": 1}, "breaker": {"failures": 2, "cooldown_s": 600}}
 
 BODIES: list[dict[str, Any]] = [
@@ -98,10 +100,19 @@ CHANGES: list[dict[str, Any]] = [  # of the file
     },
     {"auto": {"models": [MODEL, OTHER]}},
     {"defaults": {"parameters": {"temperature": 0.5}}},
+    {"presets": {"both": {**BOTH, "select": "cheapest"}}},
+    {"presets": {"both": {**BOTH, "parameters": {"temperature": 0.5}}}},
+    {"presets": {"both": {**BOTH, "system": "Be brief."}}},
+    {"presets": {"both": {**BOTH, "deadline_s": 20}}},
+    {"presets": {"both": {"targets": [PLAIN, MODEL]}}},
+    {"presets": {"both": {"targets": [MODEL, {PLAIN: {"parameters": {"top_p": 0.5}}}]}}},
+    {"presets": {"both": {"targets": [MODEL, f"{MODEL}:online"]}}},
+    {"presets": {"both": {"targets": [MODEL, "openai/gpt-no-price"]}}},
+    {"models": {PLAIN: {"enabled": False}}},
     {"routing": {"deadline_s": 30}},
 ]
 LIMITS: list[dict[str, Any]] = [  # of anna's: some have room for all, some for some, some lower what is asked for
-    {"cost": ["$0.0006/hour", "$5/month"]},
+    {"cost": ["$0.0009/hour", "$5/month"]},
     {"cost": "$0.0025/day"},
     {"cost": {"amount": "$0.0002", "window": "3h", "mode": "soft"}, "requests": "9/hour"},
     {"cost": "$3/month", "tokens": "2M/day", "requests": "500/day", "concurrency": 3},
@@ -123,7 +134,7 @@ def _settings(url: str, change: dict[str, Any]) -> dict[str, Any]:
     base = settings(
         url,
         {
-            "providers": {"openrouter": ONE_TRY, "plain": ONE_TRY},
+            "providers": {"openrouter": ONE_TRY, "plain": {**ONE_TRY, "prices": DEARER}},
             "users": {name: {"token_hash": token_hash_of(name)} for name in NAMES},
             "presets": {"both": BOTH},
         },
@@ -148,12 +159,14 @@ class Side:
         self.clock = clock
         self._kept: dict[tuple[str, int], Client] = {}
         self._keeps = keeps
+        self._numbers = itertools.count()
 
     async def ask(self, name: str, headers: int, body: dict[str, Any]) -> Answer:
         key = (name, headers)
         client = self._kept.pop(key, None) or await connect(self.stand.port)
         fields = {"messages": MESSAGES, **body}
-        await client.send(request_bytes("POST", CHAT, fields, token=token_of(name), headers=HEADERS[headers]))
+        sent = HEADERS[headers] if self._keeps else [*HEADERS[headers], ("User-Agent", f"client/{next(self._numbers)}")]
+        await client.send(request_bytes("POST", CHAT, fields, token=token_of(name), headers=sent))
         answer = await client.read_answer()
         if self._keeps and answer.header("Connection") != "close":
             self._kept[key] = client
@@ -188,7 +201,7 @@ Change = Callable[[Side], Awaitable[object]]
 
 def _steps(random: Random) -> list[Change]:
     """Draw a story: mostly requests, and between them whatever may change where a request goes and who may ask."""
-    usual = random.choice([*BODIES[:2], {"model": MODEL, "max_tokens": 200}])
+    usual = random.choice([*BODIES[:2], {"model": MODEL, **SHORT}, {"model": "both"}, {"model": "both", **SHORT}])
 
     def asks() -> Change:
         if random.random() < 0.8:  # what is asked again and again
@@ -242,7 +255,7 @@ def _steps(random: Random) -> list[Change]:
         return let_pass
 
     changes = [configures, returns, behaves, recovers, stops, starts, refreshes, passes]
-    found: list[Change] = []
+    found: list[Change] = [lambda side: side.ask(NAMES[0], 0, usual) for _ in range(3)]
     while len(found) < STEPS:
         found += [asks() for _ in range(random.randint(2, 4))]
         found.append(random.choices(changes, [25, 15, 5, 10, 4, 12, 3, 12])[0]())
@@ -341,11 +354,12 @@ async def test_a_plan_holds_what_the_price_of_now_asks_for(
         assert held == [held[0], held[0], more, more, None, None, more, more, held[0], held[0]]
 
 
-@pytest.mark.sampled(0.3)
+@pytest.mark.sampled(0.2)
 @pytest.mark.parametrize("limited", range(len(LIMITED)))
+@pytest.mark.parametrize("model", [MODEL, "both"])
 @pytest.mark.parametrize("more", [{}, SHORT, {"max_tokens": 400}, {"max_tokens": 40, "max_completion_tokens": 60}])
 async def test_a_plan_reserves_under_limits_what_reserve_does(
-    sides: tuple[Side, Side], planned: list[str], limited: int, more: dict[str, Any]
+    sides: tuple[Side, Side], planned: list[str], limited: int, more: dict[str, Any], model: str
 ) -> None:
     """Until nothing is left, and the hour after."""
     told = []
@@ -354,9 +368,9 @@ async def test_a_plan_reserves_under_limits_what_reserve_does(
         side.move_to_hour(1000)
         assert await side.configure(LIMITED[limited]) is None
         planned.clear()
-        answers = [_shown(await side.ask(NAMES[0], 0, {"model": MODEL, **more})) for _ in range(8)]
+        answers = [_shown(await side.ask(NAMES[0], 0, {"model": model, **more})) for _ in range(8)]
         side.move_to_hour(1)
-        answers += [_shown(await side.ask(NAMES[0], 0, {"model": MODEL, **more})) for _ in range(3)]
+        answers += [_shown(await side.ask(NAMES[0], 0, {"model": model, **more})) for _ in range(3)]
         told.append(answers)
         if side is not sides[0]:
             assert not any(planned)
@@ -368,21 +382,31 @@ async def test_a_plan_reserves_under_limits_what_reserve_does(
     assert await _received(sides[0]) == await _received(sides[1])
 
 
+@pytest.mark.parametrize("model", [MODEL, "both"])
 @pytest.mark.parametrize("failure", FAILURES)
-async def test_a_plan_ends_with_what_its_provider_did_last(sides: tuple[Side, Side], failure: str) -> None:
+async def test_a_plan_ends_with_what_its_provider_did_last(sides: tuple[Side, Side], failure: str, model: str) -> None:
     told = []
     for side in sides:
         await side.stand.clear()
         assert await side.configure({}) is None
-        answers = [await side.ask(NAMES[0], 0, BODIES[0]) for _ in range(2)]
+        answers = [await side.ask(NAMES[0], 0, {"model": model}) for _ in range(2)]
         await side.stand.sim.behave(f"model:{MODEL}", failure=failure)
-        answers += [await side.ask(NAMES[0], 0, BODIES[0]) for _ in range(4)]
+        answers += [await side.ask(NAMES[0], 0, {"model": model}) for _ in range(4)]
         await side.stand.reset()
-        answers += [await side.ask(NAMES[0], 0, BODIES[0]) for _ in range(2)]
+        answers += [await side.ask(NAMES[0], 0, {"model": model}) for _ in range(2)]
         told.append([_shown(answer) for answer in answers])
         await _quiet(side)
     assert told[0] == told[1]
     assert await _rows(sides[0]) == await _rows(sides[1])
+
+
+async def test_a_plan_leaves_order_to_what_a_target_may_not_serve(sides: tuple[Side, Side], planned: list[str]) -> None:
+    kept, _ = sides
+    assert await kept.configure({}) is None
+    long, form = [{"role": "user", "content": "word " * 5000}], {"type": "json_object"}
+    for more in ({}, {}, {"messages": long}, {"response_format": form}, {}):
+        assert (await kept.ask(NAMES[0], 0, {"model": "both", **more})).status == 200
+    assert planned == ["", "hold", "", "", "hold"]
 
 
 async def test_a_plan_leaves_the_bound_of_an_answer_to_the_limits(sides: tuple[Side, Side]) -> None:

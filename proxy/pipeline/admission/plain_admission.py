@@ -4,7 +4,7 @@ What is set aside for it depends on its length and on the maximum that it names 
 out wherever every limit leaves twice of it, or more: then nothing is lowered. Where less is left, reserve() looks.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -15,10 +15,9 @@ from proxy.pipeline.admission.admit import likely
 from proxy.pipeline.admission.reserve import QUARTER_MS, bounded, day_of_quarter
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
-from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.reservation import Reservation
-from proxy.pipeline.values.route import Route
+from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import (
     NOT_PLAIN,
     BodyFacts,
@@ -30,6 +29,7 @@ from proxy.policy.pricing import (
     plain_worst_case_pusd,
 )
 from proxy.policy.quota import Amounts
+from proxy.providers.provider import ProviderRow
 from proxy.storage.rows import OpenRow
 
 _new_tuple = tuple.__new__  # read from its class it would take longer than the call
@@ -45,30 +45,39 @@ Held = tuple[Reservation, Awaitable[bool]]
 
 
 class PlainAdmission(Struct, eq=False):
-    """What reservations of plain chats of one user for one target have in common.
+    """What reservations of plain chats of one user on one route have in common.
 
     who, there: columns of OpenRow before and behind those that differ. is_limited: limits count cost or tokens, or
-    bound the answer. terms: made of price, which is looked up each time; None: they bound nothing, or there is none.
+    bound the answer. priced: provider and model of each target that may be charged, with the price that terms are made
+    of, which is looked up each time. terms: of each; empty: one has no price, and none is needed; None: they bound
+    nothing, or reserve() has something to say of a price.
     """
 
     who: tuple[Any, ...]
     there: tuple[Any, ...]
     is_limited: bool
-    price: Price | None = None
-    terms: PlainTerms | None = None
+    priced: tuple[tuple[ProviderRow, str, Price | None], ...]
+    terms: tuple[PlainTerms, ...] | None
 
 
-def plain_admission(context: RequestContext, reservation: Reservation, services: Services) -> PlainAdmission | None:
-    """Return what the next reservation has in common with this one; None where the body decides more."""
+def plain_admission(
+    context: RequestContext, targets: Sequence[Target], reservation: Reservation, services: Services
+) -> PlainAdmission | None:
+    """Return what the next reservation has in common with this one; None where body or targets decide more."""
     columns: tuple[Any, ...] = reservation.row
-    if services.live.current is not context.snapshot or context.endpoint.kind != "chat" or not _is_plain(context.body):
+    snapshot = context.snapshot
+    if services.live.current is not snapshot or context.endpoint.kind != "chat" or not _is_plain(context.body):
         return None
-    return PlainAdmission(columns[_WHO], columns[_THERE], _is_limited(context.identity.allowance))
+    if any(":" in target.model or "@" in target.model for target in targets):  # names that stand for features
+        return None
+    priced = [(snapshot.providers[one.provider], one.model) for one in targets if one.static is None]
+    known = tuple((provider, model, services.model_lists.price(provider, model)) for provider, model in priced)
+    is_limited = _is_limited(context.identity.allowance)
+    terms = _terms_of(known, context.identity.allowance, is_limited=is_limited)
+    return PlainAdmission(columns[_WHO], columns[_THERE], is_limited, known, terms)
 
 
-def reserve_plain(
-    context: RequestContext, admission: PlainAdmission, place: Hop, route: Route, services: Services
-) -> Held | None:
+def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Route, services: Services) -> Held | None:
     """Return what reserve() would for a plain chat, and what holds it; None: it has to be worked out."""
     body, limiter = context.body, services.limiter
     if services.live.current is not context.snapshot or not _IN_ROW.isdisjoint(body):
@@ -78,11 +87,15 @@ def reserve_plain(
         return None
     identity = context.identity
     allowance = identity.allowance
-    price = services.model_lists.price(place.provider, place.target.model)
-    if price is not admission.price:
-        admission.price, admission.terms = price, _terms_of(price, allowance)
+    find_price = services.model_lists.price
+    for provider, model, price in admission.priced:
+        if find_price(provider, model) is not price:
+            known = tuple((provider, model, find_price(provider, model)) for provider, model, _ in admission.priced)
+            admission.priced = known
+            admission.terms = _terms_of(known, allowance, is_limited=admission.is_limited)
+            break
     terms = admission.terms
-    if terms is None or price is None:
+    if terms is None:
         return None
     size_bytes, tokens, left_pusd, left_tokens, expected = context.size_bytes, None, 0, 0, _NOTHING
     if admission.is_limited:
@@ -94,26 +107,36 @@ def reserve_plain(
             if not size_bytes:
                 return None
         if allowance.has_tokens:
-            tokens = left_tokens = plain_input_tokens(terms, size_bytes) + answer_tokens
+            tokens = left_tokens = _input_tokens(terms, size_bytes) + answer_tokens
             if allowance.has_hard_tokens:
                 left_tokens += answer_tokens
         if allowance.has_soft:
-            expected = likely(price, BodyFacts(size_bytes, asked))
-        if asked is None and (allowance.has_hard_cost or allowance.has_hard_tokens):
-            if place.provider.has_forms or services.forms.learnt:
+            expected = likely(admission.priced[0][2], BodyFacts(size_bytes, asked))
+        if allowance.has_hard_cost or (asked is None and allowance.has_hard_tokens):
+            if asked is None and (admission.priced[0][0].has_forms or services.forms.learnt):
                 return None
-            route = bounded(context, route, answer_tokens, BodyFacts(size_bytes), services)
-    amount_pusd = plain_worst_case_pusd(terms, size_bytes, asked)
-    if amount_pusd is None or amount_pusd > MAX_PUSD:
+            if asked is None or route.asked is not None:  # else it is what the client wrote
+                route = bounded(context, route, answer_tokens, BodyFacts(size_bytes, asked), services)
+    amount_pusd = 0 if terms else None
+    for one in terms:
+        cost_pusd = plain_worst_case_pusd(one, size_bytes, asked)
+        if cost_pusd is None:  # nothing bounds it
+            if admission.is_limited:
+                return None
+            amount_pusd = None
+            break
+        if amount_pusd is None or cost_pusd > amount_pusd:
+            amount_pusd = cost_pusd
+    if amount_pusd is not None and amount_pusd > MAX_PUSD:
         return None
-    if allowance.has_hard_cost:
+    if allowance.has_hard_cost and amount_pusd is not None:
         left_pusd = 2 * amount_pusd
     id_, now_ms, streamed = context.id, context.started_ms, body.get("stream") is True
     day = day_of_quarter(now_ms // QUARTER_MS, context.snapshot.zone)
     columns = (id_, now_ms, day, *admission.who, amount_pusd, tokens, int(streamed), *admission.there)
     row = _new_tuple(OpenRow, columns)
     reservation = Reservation(row, amount_pusd, route, identity, None, id_, streamed, tokens, NONE_ASKED)
-    amounts = _new_tuple(Amounts, (amount_pusd, tokens or 0, 1, *expected, True, NO_PIECES))
+    amounts = _new_tuple(Amounts, (amount_pusd or 0, tokens or 0, 1, *expected, amount_pusd is not None, NO_PIECES))
     scopes = allowance.scopes
     if limiter.model_sets:
         scopes = limiter.with_models(scopes, route.places)
@@ -130,17 +153,36 @@ def _is_limited(allowance: Allowance) -> bool:
     return has_cost or allowance.has_tokens or allowance.max_tokens is not None
 
 
-def _terms_of(price: Price | None, allowance: Allowance) -> PlainTerms | None:
-    """Return what bounds plain chats at a price; None: nothing does, or reserve() has something to say of it."""
-    if price is None or (price.unpriced and allowance.has_hard_cost):
-        return None
-    return plain_terms(price)
+def _terms_of(
+    priced: Iterable[tuple[ProviderRow, str, Price | None]], allowance: Allowance, *, is_limited: bool
+) -> tuple[PlainTerms, ...] | None:
+    """Return what bounds plain chats at the prices, as PlainAdmission has it."""
+    found = []
+    for _, _, price in priced:
+        if price is None:
+            return None if is_limited else ()
+        terms = None if price.unpriced and allowance.has_hard_cost else plain_terms(price)
+        if terms is None:
+            return None
+        found.append(terms)
+    return tuple(found)
 
 
-def _whole_answer(terms: PlainTerms, asked: int | None, allowance: Allowance) -> int | None:
+def _whole_answer(all_terms: tuple[PlainTerms, ...], asked: int | None, allowance: Allowance) -> int | None:
     """Return the longest answer of a chat, which nothing lowers but a limit without room; None: something else may."""
-    limit, most = terms.output_max_tokens, allowance.max_tokens
-    tokens = limit if asked is None else asked
-    if tokens is None or (limit is not None and tokens > limit) or (most is not None and tokens > most):
-        return None
-    return None if asked is None and not terms.output_ausd else tokens
+    tokens, most = asked, allowance.max_tokens
+    if tokens is None:
+        tokens = all_terms[0].output_max_tokens
+        if len(all_terms) > 1 or tokens is None or not all_terms[0].output_ausd:
+            return None
+    for terms in all_terms:
+        limit = terms.output_max_tokens
+        if limit is not None and tokens > limit:
+            return None
+    return None if most is not None and tokens > most else tokens
+
+
+def _input_tokens(all_terms: tuple[PlainTerms, ...], size_bytes: int) -> int:
+    if len(all_terms) == 1:  # nearly always
+        return plain_input_tokens(all_terms[0], size_bytes)
+    return max(plain_input_tokens(terms, size_bytes) for terms in all_terms)

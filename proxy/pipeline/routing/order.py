@@ -19,7 +19,7 @@ def order_targets(context: RequestContext, route: Route, services: Services) -> 
     """Return the route with its targets in the order in which they are asked."""
     if len(route.targets) == 1:
         return replace(route, targets=(_alone(route.targets[0]),)) if route.only_first else route
-    if route.select == "ordered" and not route.only_first and _is_plain(route, context.size_bytes):
+    if route.select == "ordered" and not route.only_first and keeps_order(route, context.size_bytes):
         return route
     return ordered_targets(context, route, services)[0]
 
@@ -44,13 +44,17 @@ def _alone(target: Target) -> Target:
     return replace(target, handed=()) if target.handed else target
 
 
-def _is_plain(route: Route, size_bytes: int) -> bool:
-    """Return whether every model can certainly serve the request, and none is drawn by weight."""
+def keeps_order(route: Route, size_bytes: int) -> bool:
+    """Return whether every model of an ordered route can certainly serve the request, and none is drawn by weight."""
     if route.endpoint.kind != "chat" or size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
         return False
-    if any(message["content"].__class__ is list for message in route.body["messages"] if "content" in message):
-        return False
-    return all(target.weight is None for target in route.targets)
+    for message in route.body["messages"]:  # all() and any() would take three times as long
+        if message.get("content").__class__ is list:
+            return False
+    for target in route.targets:  # noqa: SIM110
+        if target.weight is not None:
+            return False
+    return True
 
 
 def _candidate(target: Target, services: Services, snapshot: Snapshot) -> Candidate:

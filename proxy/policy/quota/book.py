@@ -464,7 +464,8 @@ class QuotaBook:
             pieces = tuple(map(add, pieces, more_pieces))
         held.amounts = (cost_pusd + more_pusd, tokens + more_tokens, requests, pieces)
         for totals in held.totals:
-            totals.hold(held.started_ms, amounts)
+            if totals.windows:
+                totals.hold(held.started_ms, amounts)
 
     def _fold(self, now_ms: int) -> None:
         """Fold the totals of some scopes, once an hour each: those of thousands together take as long as ten requests.
