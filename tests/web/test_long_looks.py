@@ -9,12 +9,14 @@ import pytest
 
 from proxy.storage import report_process
 from proxy.storage.report_process import LongLooks
+from proxy.web.admin import route
 from tests.reconciliation.test_call_process import shown_environ
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.stand import Stand
 from tests.support.stand import stand as run_stand
 
 LOOKS = ("usage?by=token,day", "usage?by=model&token=none", "models/stats?histograms=true", "report")
+LISTS = ("attempts", "tokens", "adjustments", "audit?limit=2", "reconciliations/rows")
 _OF_THE_MOMENT = ("made_at", "until", "request_id", "forecast", "projection")
 REFUSED = ("models/stats?cursor=WzFd", "report?growth=99999%25/month&revenue=$1/month", "report?month=2020-13")
 
@@ -45,6 +47,10 @@ async def test_another_process_answers_alike(tmp_path: Path, monkeypatch: pytest
         here = await looks(stand, (*LOOKS, *REFUSED))
         assert [status for status, _ in here] == [200] * len(LOOKS) + [400] * len(REFUSED)
         assert pids(long_looks) == []  # a small ledger is read by a thread
+        lists = await looks(stand, LISTS)
+        assert all(status == 200 for status, _ in lists)
+        monkeypatch.setattr(route, "_FEW_ROWS", 0)
+        assert await looks(stand, LISTS) == lists  # a thread writes many rows
         monkeypatch.setattr(long_looks, "_large_bytes", 0)
         assert await looks(stand, (*LOOKS, *REFUSED)) == here
         (pid,) = pids(long_looks)

@@ -130,7 +130,7 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     limit = request.page.limit
     rows = await request.read(request.deps.services.reports.adjustments, wanted, _before(request), limit + 1)
     cursor = cursor_text((rows[limit - 1].id,)) if len(rows) > limit else None
-    return AdminAnswer(list(map(adjustment_json, rows[:limit])), cursor)
+    return AdminAnswer(await request.written(adjustment_json, rows[:limit]), cursor)
 
 
 def _before(request: AdminRequest) -> int | None:

@@ -94,7 +94,7 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     )
     page = await request.read(request.deps.services.reports.attempts, wanted, _before(request), request.page.limit)
     cursor = None if page.before is None else cursor_text(page.before)
-    return AdminAnswer(list(map(attempt_json, page.entries)), cursor)
+    return AdminAnswer(await request.written(attempt_json, page.entries), cursor)
 
 
 def _before(request: AdminRequest) -> tuple[int, int] | None:

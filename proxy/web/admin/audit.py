@@ -106,7 +106,7 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     rows = await request.read(request.deps.services.reports.audit_entries, wanted, before_id, page.limit + 1)
     shown = rows[: page.limit]
     cursor = cursor_text((shown[-1].id,)) if len(rows) > page.limit else None
-    return AdminAnswer([audit_json(row) for row in shown], cursor)
+    return AdminAnswer(await request.written(audit_json, shown), cursor)
 
 
 async def _verify(request: AdminRequest) -> AdminAnswer:

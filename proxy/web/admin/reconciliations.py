@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -228,7 +229,7 @@ async def _list_rows(request: AdminRequest) -> AdminAnswer:
     shown, keys = found[: page.limit], await _key_names(request, {one.provider for one in found})
     last = shown[-1] if len(found) > page.limit else None
     cursor = None if last is None else cursor_text((last.day, last.provider, last.n))
-    return AdminAnswer([_row(one, keys) for one in shown], cursor)
+    return AdminAnswer(await request.written(partial(_row, keys=keys), shown), cursor)
 
 
 async def _key_names(request: AdminRequest, providers: Iterable[str]) -> dict[str, str]:

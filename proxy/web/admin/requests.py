@@ -19,6 +19,7 @@ from proxy.web.admin.adjustments import AdjustmentEntry, adjustment_json
 from proxy.web.admin.attempts import AttemptRecord, Word, attempt_json
 from proxy.web.admin.earlier_use import earlier_use
 from proxy.web.admin.explanation import explain_request
+from proxy.web.admin.json_bytes import json_of_many
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.page import cursor_text, invalid_cursor
 from proxy.web.admin.period import PeriodFilter
@@ -188,11 +189,11 @@ async def _list(request: AdminRequest) -> AdminAnswer:
 
 def _read_page(
     reports: Reports, wanted: RequestFilter, before_id: int | None, count: int
-) -> tuple[list[dict[str, Any]], str | None]:
-    """Read a page of requests as they are written, and the cursor of the next; blocks."""
+) -> tuple[orjson.Fragment, str | None]:
+    """Read a page of requests as JSON, and the cursor of the next; blocks."""
     page = reports.requests(wanted, before_id, count)
     cursor = None if page.before_id is None else cursor_text((page.before_id,))
-    return [request_json(entry) for entry in paced(page.entries, _ROWS_AT_ONCE)], cursor
+    return json_of_many(map(request_json, paced(page.entries, _ROWS_AT_ONCE))), cursor
 
 
 def _before(request: AdminRequest) -> int | None:

@@ -99,7 +99,7 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     query: TokenFilter = request.query
     tokens = [token for token in await _all(request) if query.user in (None, token["user"])]
     page, cursor = request.page.of(tokens, lambda token: (token["user"], token["source"], token["id"]))
-    return AdminAnswer([_shown(token) for token in page], cursor)
+    return AdminAnswer(await request.written(_shown, page), cursor)
 
 
 async def _show(request: AdminRequest) -> AdminAnswer:
