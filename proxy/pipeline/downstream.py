@@ -49,10 +49,14 @@ class Downstream(Protocol):
         """Return a complete answer, which the server writes. close: no further request is read from this client."""
         ...
 
+    def whole_of_lines(self, status: int, lines: str, body: bytes, now_ms: int) -> Reply:
+        """Return a complete answer, which the server writes. lines: its headers, each with its end."""
+        ...
+
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> Reply | None:
         """Write a complete answer but its last bytes, as many as held says, and return what has these alone left.
 
-        lines: its headers as HTTP writes them, each with its end. None: nothing was written, as nobody reads it yet.
+        lines: as of whole_of_lines(). None: nothing was written, as nobody reads it yet.
         """
         ...
 

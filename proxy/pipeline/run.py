@@ -66,7 +66,8 @@ async def answer(context: RequestContext, services: Services) -> Reply:
     hops, reservation, holding = planned_hops(context, services)
     if hops is None or reservation is None or (holding is not HELD and not await holding):
         hops, reservation = await _reserve(context, hops, services)
-    async with Recorder(context, reservation, services) as recorder:
+    recorder = Recorder(context, reservation, services)
+    async with recorder:
         try:
             relay = await find_answer(context, hops, recorder, services)
             return await relay.run()

@@ -16,7 +16,7 @@ from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import ConnectionCounts, MayEnd, Take, TakeChunk, TransportError, read_to
 from proxy.wire.body import wants_usage
 from proxy.wire.endpoint import Endpoint
-from proxy.wire.headers import pick_response_headers
+from proxy.wire.headers import header_lines, pick_response_headers
 
 NAME = "static"
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -46,6 +46,9 @@ class StaticResponse:
 
     def passed(self, secret: str) -> dict[str, str]:
         return dict(pick_response_headers(self.headers, secret))
+
+    def passed_lines(self, secret: str) -> str:
+        return header_lines(self.passed(secret))
 
     @property
     def is_at_hand(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from proxy.providers.dialect import TranslationError, Translator
 from proxy.providers.transport.base import Take, TakeChunk, UpstreamResponse
 from proxy.providers.transport.errors import TransportError
-from proxy.wire.headers import pick_response_headers
+from proxy.wire.headers import header_lines, pick_response_headers
 
 _WHOLE_MAX_BYTES = 64 << 20
 _JSON, _EVENTS = ("content-type", "application/json"), ("content-type", "text/event-stream")
@@ -39,6 +39,9 @@ class TranslatedResponse:
 
     def passed(self, secret: str) -> dict[str, str]:
         return dict(pick_response_headers(self.headers, secret))
+
+    def passed_lines(self, secret: str) -> str:
+        return header_lines(self.passed(secret))
 
     @property
     def is_at_hand(self) -> bool:

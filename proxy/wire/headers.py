@@ -114,6 +114,11 @@ def header_lines(headers: Mapping[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
+def headers_of(lines: str) -> dict[str, str]:
+    """Return the headers that header_lines() has written."""
+    return dict(line.split(": ", 1) for line in lines.split("\r\n")[:-1])
+
+
 def passed_name(name: str) -> str | None:
     """Return the name under which a provider's header is passed to the client; None for one that is not."""
     lower = name.lower()

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from proxy.core.latch import Latch
 from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.wire.headers import headers_of
 
 ROOM_BYTES = 1 << 16
 
@@ -61,6 +62,9 @@ class MemoryDownstream:
             self.status, self.headers, self.closes = status, dict(headers), close
             self._add(body)
         return self
+
+    def whole_of_lines(self, status: int, lines: str, body: bytes, now_ms: int) -> Reply:
+        return self.whole(status, headers_of(lines), body, now_ms)
 
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
         """Write nothing: it is read when it is complete."""
@@ -161,6 +165,9 @@ class LineDownstream:
         del now_ms, close
         self._answer, self._pieces = {"status": status, "headers": dict(headers)}, [body]
         return self
+
+    def whole_of_lines(self, status: int, lines: str, body: bytes, now_ms: int) -> Reply:
+        return self.whole(status, headers_of(lines), body, now_ms)
 
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
         """Write nothing: it is read when it is complete."""

@@ -15,7 +15,7 @@ from proxy.providers.transport.base import Take, TakeChunk, TransportError, Upst
 from proxy.wire.answer_text import AnswerText
 from proxy.wire.endpoint import CHAT, ENDPOINTS, Endpoint, Meter
 from proxy.wire.error import error_of_body
-from proxy.wire.headers import pick_response_headers
+from proxy.wire.headers import header_lines, pick_response_headers
 from proxy.wire.parsed_answer import read_message
 from proxy.wire.usage import Usage, with_cost
 from tests.contracts.dialect_cases import CASES, INPUT, OUTPUT, TEXT, DialectCase
@@ -45,6 +45,9 @@ class CutResponse:
 
     def passed(self, secret: str) -> dict[str, str]:
         return dict(pick_response_headers(self.headers, secret))
+
+    def passed_lines(self, secret: str) -> str:
+        return header_lines(self.passed(secret))
 
     @property
     def is_at_hand(self) -> bool:

@@ -23,7 +23,7 @@ MUTATIONS: Final = (
     Mutation(
         "nothing-held-back",
         "All of a request goes out while its row is on its way to the disk, and the end is sent once more.",
-        (Patch("PooledTransport._send_in_two", "min(len(view), HELD_BYTES)", "0"),),
+        (Patch("PooledTransport._send_in_two", "size if size <= HELD_WHOLE_BYTES else HELD_BYTES", "0"),),
         ("tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[long-plain]",),
     ),
     Mutation(

@@ -16,13 +16,17 @@ def passed(secret: str) -> dict[str, str]:
     return {name: value for name, value in PASSED.items() if secret not in value}
 
 
+def passed_lines(secret: str) -> str:
+    return header_lines(passed(secret))
+
+
 def test_lines_are_the_headers_whatever_an_answer_carries() -> None:
     cases = itertools.product(
         (None, "gzip", "br"), (None, 16), (None, "canned"), ("openai", "anthropic"), (dict, lambda: {"x-left": "1"})
     )
     seen = set()
     for encoding, most, static, errors, told in cases:
-        answer = SimpleNamespace(passed=passed, header={"content-encoding": encoding}.get)
+        answer = SimpleNamespace(passed=passed, passed_lines=passed_lines, header={"content-encoding": encoding}.get)
         target = SimpleNamespace(model="m/\u00fc", provider="p", static=static)
         attempt: Any = SimpleNamespace(
             answer=answer, target=target, told_max_tokens=most, n=2, key=SimpleNamespace(quoted="\0")

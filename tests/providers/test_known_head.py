@@ -9,6 +9,7 @@ import pytest
 from proxy.providers.transport.pool.connection import UpstreamConnection
 from proxy.providers.transport.pool.known_head import KnownHead, known_head
 from proxy.providers.transport.pool.pool import PooledTransport
+from proxy.wire.headers import header_lines
 from tests.providers.scripted import BODY, DEADLINES, HEADERS, Peer, plain, read_all, serving
 from tests.support.sampling import count, seed
 
@@ -84,7 +85,7 @@ def test_other_values_and_other_lengths_fit() -> None:
     whole = learnt(LENGTH).read(LENGTH.replace(b"27", b"3").replace(BODY_OUT, b"{ }").replace(b"gen-1", b"gen-2"))
     assert whole is not None
     assert whole.body == b"{ }"
-    assert {name: whole.values[at] for at, name in learnt(LENGTH).passed} == {
+    assert {name: whole.values[at] for name, at in learnt(LENGTH).passed.items()} == {
         "content-type": "application/json",
         "x-generation-id": "gen-2",
         "x-upstream-request-id": "r",
@@ -146,6 +147,8 @@ async def test_the_second_answer_of_a_connection_needs_no_parser(monkeypatch: py
                 answer = await transport.send("POST", f"{server.url}/x", HEADERS, BODY, DEADLINES)
                 assert await read_all(answer) == body
                 heads.append((answer.headers, answer.header("content-length"), answer.passed("a secret")))
+                assert answer.passed_lines("a secret") == header_lines(answer.passed("a secret"))
+                assert answer.passed_lines("json") == header_lines(answer.passed("json")) != ""
                 monkeypatch.setattr(made[0], "_parser", _Deaf())
         finally:
             await transport.close()

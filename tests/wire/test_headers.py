@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.headers import HeaderError, pick_request_headers, pick_response_headers
+from proxy.wire.headers import HeaderError, header_lines, headers_of, pick_request_headers, pick_response_headers
 
 
 @pytest.mark.parametrize(
@@ -183,3 +183,10 @@ def picked_up(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         return pick_request_headers(headers)
     except HeaderError:
         return []
+
+
+def test_lines_hold_all_headers() -> None:
+    headers = {"a": "b: c", "x-empty": "", "b": "\u00fc"}
+    assert header_lines(headers) == "a: b: c\r\nx-empty: \r\nb: \u00fc\r\n"
+    assert headers_of(header_lines(headers)) == headers
+    assert headers_of("") == {}

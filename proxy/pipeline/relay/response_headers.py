@@ -7,8 +7,6 @@ from proxy.providers.transport.base import UpstreamResponse
 from proxy.providers.transport.inflate import ENCODINGS
 from proxy.wire.headers import header_lines
 
-COST = "x-tollkeeper-cost-usd"
-
 
 def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str]:
     """Return the headers for the answer of an attempt, or for the error that the provider gave in its place."""
@@ -49,7 +47,7 @@ def response_lines(context: RequestContext, attempt: Attempt) -> str:
         return header_lines(response_headers(context, attempt))
     # nearly always: put together at once, without a dictionary
     return (
-        f"{header_lines(answer.passed(attempt.key.quoted))}x-request-id: {context.request_id}\r\n"
+        f"{answer.passed_lines(attempt.key.quoted)}x-request-id: {context.request_id}\r\n"
         f"x-tollkeeper-model: {target.model}\r\nx-tollkeeper-provider: {target.provider}\r\n"
         f"x-tollkeeper-attempts: {attempt.n}\r\n"
     )

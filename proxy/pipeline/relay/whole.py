@@ -5,11 +5,12 @@ from proxy.core.money import pusd_to_usd
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
 from proxy.pipeline.relay.base import Relay
-from proxy.pipeline.relay.response_headers import COST, response_headers, response_lines
+from proxy.pipeline.relay.response_headers import response_headers, response_lines
 from proxy.pipeline.upstream.upstream_errors import error_in_answer
 from proxy.pipeline.values.settlement import HUNG_UP, Settlement
 from proxy.providers.transport.base import TransportError
 from proxy.wire.error import error_of_message
+from proxy.wire.headers import headers_of
 from proxy.wire.parsed_answer import ParsedAnswer, is_cut_off, read_message, says_nothing
 from proxy.wire.redact import redacted
 from proxy.wire.sse import KEEP_ALIVE, whole_as_events
@@ -68,12 +69,15 @@ class WholeRelay(Relay):
     def reply(self, body: bytes, settlement: Settlement) -> Reply:
         """Return a settled answer, with its head."""
         context, status = self.context, self.answer.status
-        headers = response_headers(context, self.attempt)
+        if context.claim is None:
+            return context.downstream.whole_of_lines(status, self._lines(settlement), body, context.started_ms)
+        return context.whole(status, headers_of(self._lines(settlement)), body)
+
+    def _lines(self, settlement: Settlement) -> str:
+        lines = response_lines(self.context, self.attempt)
         if settlement.cost_pusd is not None and settlement.state == "settled":
-            headers[COST] = pusd_to_usd(settlement.cost_pusd)
-        if context.claim is not None:
-            return context.whole(status, headers, body)
-        return context.downstream.whole(status, headers, body, context.started_ms)
+            return f"{lines}x-tollkeeper-cost-usd: {pusd_to_usd(settlement.cost_pusd)}\r\n"
+        return lines
 
     def _send_ahead(self, settlement: Settlement) -> None:
         """Write all of the answer but its end while it is being settled, where no header tells what that leaves.
@@ -83,9 +87,7 @@ class WholeRelay(Relay):
         context, body = self.context, self._body
         end, status = body[-_HELD_BYTES:], self.answer.status
         if end and not end.isspace() and status != _NO_CONTENT and context.reply is None and context.claim is None:
-            lines = response_lines(context, self.attempt)
-            if settlement.cost_pusd is not None and settlement.state == "settled":
-                lines = f"{lines}{COST}: {pusd_to_usd(settlement.cost_pusd)}\r\n"
+            lines = self._lines(settlement)
             try:
                 self._ahead = context.downstream.send_ahead(status, lines, body, len(end), context.started_ms)
             except ConnectionError:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Self
 
 from proxy.core.done import NOTHING_LEFT
 from proxy.core.eager_task import InlineFuture
@@ -89,13 +88,24 @@ class Recorder:
         self._past: EarlierAttempts | None = None  # what came before it
         self._end: RequestEnd | None = None  # the row of the end, until it is published
 
-    async def __aenter__(self) -> Self:
+    def __aenter__(self) -> Awaitable[None]:
         """Begin to write the open row and first attempt; nothing may be sent whole before opened() has returned.
 
         Returns at once where the disk has nothing else to do: then the wait is shared with the way to the provider.
         Under load the wait comes first: sending in two would cost more than it hides, as rows are written in groups.
         Raises OwnError 503 where the disk refuses.
         """
+        services = self._services
+        if self._context.claim is not None or services.stops.active or not services.ledger.is_idle():
+            return self._open()
+        try:
+            self._opening = services.ledger.open(self.reservation.row)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            return self._fail(error)
+        return NOTHING_LEFT
+
+    async def _open(self) -> None:
+        """Write the open row where there is something to wait for."""
         context, ledger = self._context, self._services.ledger
         try:
             if context.claim is not None:
@@ -104,14 +114,14 @@ class Recorder:
             self._opening = ledger.open(self.reservation.row)
             if not is_idle or self._services.stops.active:
                 await self.opened(is_end=False)
-        except LedgerUnavailableError as error:
-            refusal = ledger_down(str(error))
-            await self._end_after(refusal)
-            raise refusal from None
-        except BaseException as error:
-            await self._end_after(error)
-            raise
-        return self
+        except BaseException as error:  # noqa: BLE001 - raised again
+            await self._fail(error)
+
+    async def _fail(self, error: BaseException) -> None:
+        """Settle a request that could not begin, and raise why."""
+        refusal = ledger_down(str(error)) if isinstance(error, LedgerUnavailableError) else error
+        await self._end_after(refusal)
+        raise refusal from None
 
     async def opened(self, *, is_end: bool = True) -> None:
         """Return once the row is on disk: only now may the provider have the whole request.

@@ -20,7 +20,7 @@ from proxy.providers.transport.connect_errors import no_connection, no_tls, refu
 from proxy.providers.transport.errors import Kind, TransportError
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
 from proxy.providers.transport.network import DIRECT, Network, ProxyServer, tls_context
-from proxy.wire.headers import pick_response_headers
+from proxy.wire.headers import header_lines, pick_response_headers
 
 # Cloudflare and load balancers keep idle connections for minutes; a local uvicorn closes them after 5 s, and a
 # request sent into a closing connection cannot be told from a billed one.
@@ -101,6 +101,9 @@ class AiohttpResponse:
 
     def passed(self, secret: str) -> dict[str, str]:
         return dict(pick_response_headers(self.headers, secret))
+
+    def passed_lines(self, secret: str) -> str:
+        return header_lines(self.passed(secret))
 
     @property
     def is_at_hand(self) -> bool:

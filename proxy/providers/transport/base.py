@@ -70,6 +70,10 @@ class UpstreamResponse(Protocol):
         """Return the headers that a client gets, without those that quote the secret (wire/headers.py)."""
         ...
 
+    def passed_lines(self, secret: str) -> str:
+        """Return the same as HTTP writes them, each line with its end."""
+        ...
+
     @property
     def is_at_hand(self) -> bool:
         """Return whether content came together with the head; False also if that is unknown."""

@@ -69,6 +69,7 @@ class TrialDownstream:
         self.request_headers = RequestHeaders(CIMultiDict(headers))
         self.body: bytes | None = body
         self.whole = outer.whole
+        self.whole_of_lines = outer.whole_of_lines
         self.send_ahead = outer.send_ahead
         self.begin = outer.begin
         self.write = outer.write

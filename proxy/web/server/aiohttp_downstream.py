@@ -18,6 +18,7 @@ from proxy.web.server.response import (
     chunk,
     stream_head,
     whole_bytes,
+    whole_of_lines,
 )
 from proxy.wire.headers import header_lines
 
@@ -77,6 +78,12 @@ class AiohttpDownstream:
         headers = self._with_connection(headers, close=close)
         is_head = self.request.method == "HEAD"
         return RawResponse(whole_bytes(status, headers, body, now_ms, is_head=is_head), close=close)
+
+    def whole_of_lines(self, status: int, lines: str, body: bytes, now_ms: int) -> Reply:
+        close = not self.request.keep_alive
+        lines += header_lines(self._with_connection({}, close=close))
+        is_head = self.request.method == "HEAD"
+        return RawResponse(whole_of_lines(status, lines, body, now_ms, is_head=is_head), close=close)
 
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> Reply | None:
         if self.request.method == "HEAD":

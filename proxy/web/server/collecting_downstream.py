@@ -6,6 +6,7 @@ from multidict import CIMultiDict
 
 from proxy.pipeline.downstream import BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.wire.headers import headers_of
 
 
 class CollectingDownstream:
@@ -32,6 +33,9 @@ class CollectingDownstream:
         self.status, self.headers = status, dict(headers)
         self.collected += body
         return self
+
+    def whole_of_lines(self, status: int, lines: str, body: bytes, now_ms: int) -> Reply:
+        return self.whole(status, headers_of(lines), body, now_ms)
 
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
         """Write nothing: it is read when it is complete."""

@@ -8,7 +8,7 @@ from proxy.core.latch import Latch
 from proxy.pipeline.downstream import BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.peer import address_of
-from proxy.web.server.response import RawResponse, StreamEnd, all_but_end, stream_head, whole_bytes
+from proxy.web.server.response import RawResponse, StreamEnd, all_but_end, stream_head, whole_bytes, whole_of_lines
 from proxy.wire.headers import header_lines
 
 
@@ -63,6 +63,11 @@ class FastDownstream:
         if close:
             headers = {**headers, "Connection": "close"}
         return RawResponse(whole_bytes(status, headers, body, now_ms), close)
+
+    def whole_of_lines(self, status: int, lines: str, body: bytes, now_ms: int) -> Reply:
+        if self.request_headers.cors is not None:
+            lines += header_lines(self.request_headers.cors)
+        return RawResponse(whole_of_lines(status, lines, body, now_ms))
 
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> Reply:
         transport = self._connection.transport

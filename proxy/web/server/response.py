@@ -28,21 +28,26 @@ def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: in
 
     The reason phrase is our own: the provider's is never copied.
     """
+    return whole_of_lines(status, header_lines(headers), body, now_ms, is_head)
+
+
+def whole_of_lines(status: int, lines: str, body: bytes, now_ms: int, is_head: bool = False) -> bytes:
+    """Return the same where the headers are lines, each with its end."""
     if status in _NO_BODY:
-        return _head(status, headers, "", now_ms)
-    head = _head(status, headers, f"Content-Length: {len(body)}\r\n", now_ms)
+        return _head(status, lines, "", now_ms)
+    head = _head(status, lines, f"Content-Length: {len(body)}\r\n", now_ms)
     return head if is_head else head + body
 
 
 def all_but_end(status: int, lines: str, body: bytes, held: int, now_ms: int) -> bytes:
     """Return what whole_bytes() does without its last bytes, as many as held says; lines: as of header_lines()."""
-    head = _head_of(status, lines, f"Content-Length: {len(body)}\r\n", now_ms)
+    head = _head(status, lines, f"Content-Length: {len(body)}\r\n", now_ms)
     return b"".join((head, memoryview(body)[:-held]))  # a large body is copied once
 
 
 def stream_head(status: int, headers: Mapping[str, str], now_ms: int, *, chunked: bool = True) -> bytes:
     """Return the head of an answer in chunks, or of one that ends with its connection."""
-    return _head(status, headers, "Transfer-Encoding: chunked\r\n" if chunked else "", now_ms)
+    return _head(status, header_lines(headers), "Transfer-Encoding: chunked\r\n" if chunked else "", now_ms)
 
 
 def chunk(data: bytes) -> bytes:
@@ -50,11 +55,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _head(status: int, headers: Mapping[str, str], framing: str, now_ms: int) -> bytes:
-    return _head_of(status, header_lines(headers), framing, now_ms)
-
-
-def _head_of(status: int, lines: str, framing: str, now_ms: int) -> bytes:
+def _head(status: int, lines: str, framing: str, now_ms: int) -> bytes:
     first = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"
     text = f"{first}\r\n{lines}{framing}Date: {_dates[now_ms // 1000]}\r\nServer: tollkeeper\r\n\r\n"
     return text.encode("latin-1", "replace")

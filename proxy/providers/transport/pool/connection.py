@@ -26,8 +26,9 @@ WRITE_BYTES: Final = (
 )  # a body up to this goes out with its head; a larger one in pieces of this, as they drain
 
 # Held back of a body until the request may be whole. Small bodies are held whole: what their first bytes would gain
-# is nothing, as they fit into one packet with the rest.
+# is nothing, as they go out at once with the rest: a connection begins with ten packets before it waits for an answer.
 HELD_BYTES: Final = 1024
+HELD_WHOLE_BYTES: Final = 4096
 
 
 class _BadHeadError(Exception):
@@ -148,11 +149,11 @@ class UpstreamConnection(asyncio.Protocol):
             transport.write(view[start : start + WRITE_BYTES])
         self._unsent = False
 
-    def write_end(self, answer: PooledResponse, view: memoryview) -> None:
+    def write_end(self, answer: PooledResponse, end: bytes | memoryview) -> None:
         """Send what was held back, unless the answer has refused what came before it; then the connection ends."""
         if answer.status < 300 and not answer.complete:
             assert self.transport is not None
-            self.transport.write(view)
+            self.transport.write(end)
             self._unsent = False
 
     # asyncio's side.

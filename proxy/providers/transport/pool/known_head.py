@@ -41,7 +41,7 @@ class WholeAnswer(NamedTuple):
 class KnownHead:
     """All heads that have these lines, and other values only where a line has none."""
 
-    __slots__ = ("_length_at", "_match", "_names_back", "names", "passed")
+    __slots__ = ("_length_at", "_match", "_names_back", "labels", "names", "passed")
 
     def __init__(self, lines: tuple[Line, ...]) -> None:
         self.names = tuple(name.lower() for name, _ in lines)
@@ -52,32 +52,31 @@ class KnownHead:
             for at, (_, value) in enumerate(lines)
         ]
         texts = [f"{re.escape(name)}: {value}" for (name, _), value in zip(lines, values, strict=True)]
-        self._match = re.compile("\r\n".join((re.escape(_STATUS_LINE), *texts, ""))).fullmatch
-        # which values a client gets, and under which names
-        self.passed = tuple((at, name) for at, own in enumerate(self.names) if (name := passed_name(own)) is not None)
+        self._match = re.compile("\r\n".join((re.escape(_STATUS_LINE), *texts))).fullmatch
+        # which values a client gets, and under which names; of several with one name the last
+        self.passed = {name: at for at, own in enumerate(self.names) if (name := passed_name(own)) is not None}
+        self.labels = tuple((at, f"{name}: ") for name, at in self.passed.items())
 
     def read(self, data: bytes) -> WholeAnswer | None:
         """Return the answer that data is, from its first byte to its last; None: it has to be read by llhttp."""
-        start = data.find(b"\r\n\r\n", 0, _HEAD_MAX_BYTES) + 4
-        head = data[: start - 2]
-        if not head.isascii():
+        head, _, body = data.partition(b"\r\n\r\n")
+        if len(head) > _HEAD_MAX_BYTES or not head.isascii():
             return None
         text = head.decode()
         found = self._match(text)
-        if found is None or " \r\n" in text or ":  " in text:  # spaces around a value are none of it
+        if found is None or " \r\n" in text or ":  " in text or text[-1] == " ":  # spaces around a value are none of it
             return None
         values = found.groups()
         if not "".join(values).isprintable():  # a control, which llhttp may refuse
             return None
         if self._length_at is not None:
-            body = data[start:]
             is_whole = len(body) == int(values[self._length_at])
         else:
-            chunk = _CHUNK.match(data, start)
+            chunk = _CHUNK.match(body)
             if chunk is None:
                 return None
             stop = chunk.end() + int(chunk[1], 16)
-            body, is_whole = data[chunk.end() : stop], data[stop:] == _LAST_CHUNK
+            body, is_whole = body[chunk.end() : stop], body[stop:] == _LAST_CHUNK
         if not is_whole or not body:
             return None
         by_name = dict(zip(self._names_back, values[::-1]))  # noqa: B905 - one each, and strict takes as long again

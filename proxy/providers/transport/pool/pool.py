@@ -14,7 +14,7 @@ from proxy.providers.transport.base import ConnectionCounts, MayEnd, TransportEr
 from proxy.providers.transport.connect_errors import no_connection, no_tls, refused_by_proxy, timed_out
 from proxy.providers.transport.network import DIRECT, Network, tls_context
 from proxy.providers.transport.pool.addresses import Addresses, connect
-from proxy.providers.transport.pool.connection import HELD_BYTES, WRITE_BYTES, UpstreamConnection
+from proxy.providers.transport.pool.connection import HELD_BYTES, HELD_WHOLE_BYTES, WRITE_BYTES, UpstreamConnection
 from proxy.providers.transport.pool.origin import Origin
 from proxy.providers.transport.pool.request_head import HeaderRefusedError, request_head
 from proxy.providers.transport.pool.response import PooledResponse
@@ -127,8 +127,8 @@ class PooledTransport:
         The deadlines begin with the end, as if all of it had left then.
         """
         assert self._loop is not None
-        view = memoryview(body)
-        held = min(len(view), HELD_BYTES)
+        size = len(body)
+        held = size if size <= HELD_WHOLE_BYTES else HELD_BYTES
         answer = connection.send(head, body, _NEVER_S, deadlines, held)
         self._active.add(answer)
         try:
@@ -143,7 +143,7 @@ class PooledTransport:
             return None
         answer.start_s = start_s = self._loop.time()
         self._sweep.expect(self._loop, start_s, deadlines)
-        connection.write_end(answer, view[-held:])
+        connection.write_end(answer, body if held == size else memoryview(body)[-held:])
         return answer
 
     def _for_proxy(self, origin: Origin, target: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:

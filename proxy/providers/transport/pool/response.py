@@ -10,7 +10,7 @@ from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TakeChunk, TransportError, read_to
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
 from proxy.providers.transport.pool.known_head import KnownHead, WholeAnswer
-from proxy.wire.headers import pick_response_headers
+from proxy.wire.headers import header_lines, pick_response_headers
 
 
 class PooledResponse:
@@ -90,8 +90,17 @@ class PooledResponse:
         whole = self.whole_answer
         if whole is not None and (not secret or secret not in whole.text):
             values = whole.values
-            return {name: values[at] for at, name in self.known.passed}
+            return {name: values[at] for name, at in self.known.passed.items()}
         return dict(pick_response_headers(self.headers, secret))
+
+    def passed_lines(self, secret: str) -> str:
+        whole = self.whole_answer
+        if whole is None or (secret and secret in whole.text):
+            return header_lines(self.passed(secret))
+        lines, values = "", whole.values
+        for at, label in self.known.labels:
+            lines = f"{lines}{label}{values[at]}\r\n"
+        return lines
 
     def whole(self) -> bytes | None:
         """Return the body if all of it is here in one piece without leading padding; None: use read()."""
