@@ -58,6 +58,8 @@ class PlainAdmission(Struct, eq=False):
     is_limited: bool
     priced: tuple[tuple[ProviderRow, str, Price | None], ...]
     terms: tuple[PlainTerms, ...] | None
+    quarter: int = -1  # of an hour, of the last one
+    day: str = ""  # that it is in
 
 
 def plain_admission(
@@ -132,8 +134,10 @@ def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Rou
     if allowance.has_hard_cost and amount_pusd is not None:
         left_pusd = 2 * amount_pusd
     id_, now_ms, streamed = context.id, context.started_ms, body.get("stream") is True
-    day = day_of_quarter(now_ms // QUARTER_MS, context.snapshot.zone)
-    columns = (id_, now_ms, day, *admission.who, amount_pusd, tokens, int(streamed), *admission.there)
+    quarter = now_ms // QUARTER_MS
+    if quarter != admission.quarter:
+        admission.quarter, admission.day = quarter, day_of_quarter(quarter, context.snapshot.zone)
+    columns = (id_, now_ms, admission.day, *admission.who, amount_pusd, tokens, int(streamed), *admission.there)
     row = _new_tuple(OpenRow, columns)
     reservation = Reservation(row, amount_pusd, route, identity, None, id_, streamed, tokens, NONE_ASKED)
     amounts = _new_tuple(Amounts, (amount_pusd or 0, tokens or 0, 1, *expected, amount_pusd is not None, NO_PIECES))

@@ -25,7 +25,7 @@ from proxy.policy.quota.quota import (
     scopes_of,
     use_case_scope,
 )
-from proxy.policy.quota.scope_totals import NOTHING_TAKEN, Hold, ScopeTotals, end_hold
+from proxy.policy.quota.scope_totals import NOTHING_TAKEN, Hold, ScopeTotals, end_hold, hold_in
 from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
 
 _FOLDED_AT_ONCE = 8  # scopes: less than a tenth of a millisecond
@@ -447,10 +447,9 @@ class QuotaBook:
         self._open[request_id] = held
         for totals in all_totals:
             totals.open[request_id] = held
-            if totals.windows:
-                totals.hold(started_ms, amounts)
             if not running:
                 totals.resting += 1
+        hold_in(all_totals, started_ms, amounts)
         if self._counted:
             for totals in all_totals:
                 for key in (totals.scope, totals.models):
@@ -463,9 +462,7 @@ class QuotaBook:
         if more_pieces is not NO_PIECES:
             pieces = tuple(map(add, pieces, more_pieces))
         held.amounts = (cost_pusd + more_pusd, tokens + more_tokens, requests, pieces)
-        for totals in held.totals:
-            if totals.windows:
-                totals.hold(held.started_ms, amounts)
+        hold_in(held.totals, held.started_ms, amounts)
 
     def _fold(self, now_ms: int) -> None:
         """Fold the totals of some scopes, once an hour each: those of thousands together take as long as ten requests.

@@ -166,16 +166,7 @@ class ScopeTotals:
 
     def hold(self, started_ms: int, amounts: Taken) -> None:
         """Add to what is reserved (or take from it) in every window that the instant lies in."""
-        cost_pusd, tokens, requests, pieces = amounts
-        taken = self.taken
-        taken[COST] += cost_pusd
-        taken[TOKENS] += tokens
-        taken[REQUESTS] += requests
-        if pieces is not NO_PIECES:
-            _add_pieces(taken, pieces)
-        if not self.in_all_from_ms <= started_ms < self.in_all_until_ms:
-            self._drop_windows(started_ms)
-            self.leave_out(started_ms, NOTHING_TAKEN, amounts)
+        hold_in((self,), started_ms, amounts)
 
     def settle(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
         """Add settled amounts (negative ones correct) at an instant, without any reservation."""
@@ -200,7 +191,7 @@ class ScopeTotals:
                 _add(window.settled_outside, settled)
                 _add(window.taken_outside, taken)
 
-    def _drop_windows(self, now_ms: int) -> None:
+    def drop_windows(self, now_ms: int) -> None:
         """Forget the windows that are over, of limits that may be no more: what is asked for again is summed anew."""
         over = [name for name, window in self.windows.items() if window.end_ms <= now_ms]
         if over:
@@ -261,6 +252,23 @@ class ScopeTotals:
     def folded_ms(self) -> int:
         """Return the time before which minutes are no longer kept apart."""
         return self._fold_ms
+
+
+def hold_in(all_totals: Iterable[ScopeTotals], started_ms: int, amounts: Taken) -> None:
+    """Add to what is reserved in some scopes (or take from it), in the windows that the instant lies in."""
+    cost_pusd, tokens, requests, pieces = amounts
+    for totals in all_totals:
+        if not totals.windows:
+            continue
+        taken = totals.taken
+        taken[COST] += cost_pusd
+        taken[TOKENS] += tokens
+        taken[REQUESTS] += requests
+        if pieces is not NO_PIECES:
+            _add_pieces(taken, pieces)
+        if not totals.in_all_from_ms <= started_ms < totals.in_all_until_ms:
+            totals.drop_windows(started_ms)
+            totals.leave_out(started_ms, NOTHING_TAKEN, amounts)
 
 
 def end_hold(held: Hold, all_totals: Iterable[ScopeTotals], amounts: Taken, zone: ZoneInfo) -> None:
