@@ -14,7 +14,8 @@ from proxy.storage.reports import Reports
 SelectLimits = Callable[[Snapshot, Reports], list[Quota]]
 """Return the limits of a configuration that are read; may block, and raises LedgerError."""
 
-_AT_ONCE = 8  # limits that are looked at between two looks at how long requests have waited
+_AT_ONCE = 8  # limits whose windows are known that are looked at between two looks at how long requests have waited
+_NEW_AT_ONCE = 2  # of those whose windows are summed first, of thousands of buckets each
 _NEVER_MS = 1 << 62
 _EVERY_S = 5.0  # what is looked at no more often needs no rest
 _REST = 50  # times as long as reading all limits took nothing is read: two percent of a core, however many there are
@@ -55,9 +56,10 @@ class LimitReadings:
             self._quotas = await asyncio.to_thread(self._select, snapshot, self._services.reports)
         rows: list[LimitRow] = []
         cost_s, turn = 0.0, LoopTurn()
-        for first in range(0, len(self._quotas), _AT_ONCE):
+        at_once = _AT_ONCE if snapshot is self._snapshot and now_ms < self._until_ms else _NEW_AT_ONCE
+        for first in range(0, len(self._quotas), at_once):
             begin_s = time.thread_time()  # what others do meanwhile does not count
-            rows += await self._services.limiter.limits(self._quotas[first : first + _AT_ONCE], now_ms)
+            rows += await self._services.limiter.limits(self._quotas[first : first + at_once], now_ms)
             cost_s += time.thread_time() - begin_s
             await turn.rest()
         self._rows, self._rows_ms, self._cost_s, self._snapshot = rows, now_ms, cost_s, snapshot

@@ -147,15 +147,16 @@ class ScopeTotals:
         """
         found = WindowTotals(window, self.settled, self.taken)
         start, end = found.start_ms, found.end_ms
-        settled = [*(self._before if start < self._before_ms else NOTHING)]
+        counted: list[list[int]] = []
         for buckets, size_ms in (
             (self._minutes, MINUTE_MS),
             (self._quarters, _QUARTER_MS),
             (self._hours, HOUR_MS),
         ):
-            for at_ms, amounts in buckets.items():
-                if at_ms + size_ms > start and at_ms < end:
-                    settled[:] = map(add, settled, amounts)
+            after = start - size_ms
+            counted += [amounts for at_ms, amounts in buckets.items() if after < at_ms < end]
+        before = self._before if start < self._before_ms else NOTHING
+        settled = [*map(sum, zip(before, *counted, strict=True))]  # months have thousands of buckets
         taken = [*settled]
         for held in self.open.values():
             if start <= held.started_ms < end:
