@@ -51,6 +51,7 @@ from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.stops import Stops
 from proxy.pipeline.upstream.provider_health import Health
 from proxy.policy.error_words import compile_words
+from proxy.policy.objection import compile_phrases
 from proxy.policy.quota import QuotaBook
 from proxy.providers.account.accounts import Accounts
 from proxy.providers.kinds import DIALECTS, Dialects
@@ -268,7 +269,8 @@ class App:
         self._runner.start("tend_sessions", self.sessions.run)
         self._runner.start("exchange_rates", ExchangeRates(self.ledger, self.live, self._clock).run)
         self._stack.push_async_callback(self._runner.close)
-        asyncio.get_running_loop().run_in_executor(None, compile_words)  # nobody waits for them
+        for compile_patterns in (compile_words, compile_phrases):  # nobody waits for them
+            asyncio.get_running_loop().run_in_executor(None, compile_patterns)
 
     def _vital(self) -> Mapping[str, Callable[[], bool]]:
         """Return the parts without which no promise holds."""

@@ -8,7 +8,7 @@ Fireworks, Moonshot, Qwen (DashScope), Cohere, vLLM, SGLang, llama.cpp, LM Studi
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -54,17 +54,17 @@ def read_objection(refusal: bytes, written: Mapping[str, Any], own: Collection[s
     if not named:
         told = _told(refusal)
         # every server's models accept these: only a text that could mean anything blames them
-        is_common = _COMMON.issuperset(written) and _ANYTHING.search(told) is None
-        is_vague = written and not places and not is_common and not _SAYS_WHAT.search(told)
+        is_common = _COMMON.issuperset(written) and _compiled(_ANYTHING).search(told) is None
+        is_vague = written and not places and not is_common and not _compiled(_SAYS_WHAT).search(told)
         return Objection(is_vague=True) if is_vague and not any(_names(name).search(text) for name in own) else None
-    if {"temperature", "top_p"} <= set(named) and _ONE_OF_BOTH.search(text) is not None:
+    if {"temperature", "top_p"} <= set(named) and _compiled(_ONE_OF_BOTH).search(text) is not None:
         named.remove("temperature")
     bounds = [written[name] for name in BOUNDS if name in named and type(written[name]) is int]
     figures = _figures(text, max(bounds)) if bounds else Objection()
     return figures._replace(
         fields=tuple(named),
-        says_schema=_SCHEMA.search(text) is not None,
-        is_lasting=_PASSING.search(text) is None,
+        says_schema=_compiled(_SCHEMA).search(text) is not None,
+        is_lasting=_compiled(_PASSING).search(text) is None,
     )
 
 
@@ -136,6 +136,28 @@ def _steps(place: Any) -> Iterable[str]:
         for step in place:
             if isinstance(step, str):
                 yield step.lower()
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def compile_phrases() -> None:
+    """Compile the patterns, for some milliseconds: neither a start need wait for them, nor the first refusal."""
+    for pattern in (
+        _ANYTHING,
+        _ONE_OF_BOTH,
+        _PASSING,
+        _SCHEMA,
+        _SAYS_WHAT,
+        _BELOW,
+        _LEAST,
+        *_CONTEXT,
+        *_PROMPT,
+        *_MOST,
+    ):
+        _compiled(pattern)
 
 
 # --- the names of fields -------------------------------------------------------------------------------------------
@@ -230,17 +252,15 @@ def _names(name: str) -> re.Pattern[str]:
 
 
 _COMMON: Final = frozenset(("usage", "stream_options"))
-_ANYTHING: Final = re.compile(
+_ANYTHING: Final = (
     r"^\W*$|bad[ _]?request|(?:invalid|malformed) (?:request|parameter|argument|input|body|payload)|invalid_argument"
     r"|validation (?:error|failed)"
 )
-_ONE_OF_BOTH: Final = re.compile(r"\bboth\b|only one|either|at the same time|simultaneous|mutually")
-_PASSING: Final = re.compile(r"afford|credits|stream")  # a bound for what is left, or for answers in one piece
-_SCHEMA: Final = re.compile(
-    r"json_schema|schema|structured|type is unavailable|response_format\.type|response_format type"
-)
+_ONE_OF_BOTH: Final = r"\bboth\b|only one|either|at the same time|simultaneous|mutually"
+_PASSING: Final = r"afford|credits|stream"  # a bound for what is left, or for answers in one piece
+_SCHEMA: Final = r"json_schema|schema|structured|type is unavailable|response_format\.type|response_format type"
 # A refusal that says what is wrong, in whatever words, is not caused by a field of ours.
-_SAYS_WHAT: Final = re.compile(
+_SAYS_WHAT: Final = (
     r"content|safety|policy|exceed|\blimit|moderat|prompt|token|context|image|audio|picture|vision|multimodal|\bfile|url|tool|schema"
     r"|api.?key|credential|auth|permission|billing|balance|credit|quota|rate.?limit|overload|capacity|timed? ?out"
     r"|model|message|role|endpoint|not found|unavailable|region|country|terms of|length|too (?:long|large|many)"
@@ -251,41 +271,32 @@ _SAYS_WHAT: Final = re.compile(
 
 _N: Final = r"[`'\"]?(\d[\d,_]*)"
 # what the prompt came to, and what both may come to
-_CONTEXT: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"\d+ \+ \d+ > {_N}",
-        rf"(?:maximum )?context (?:length|window|size|limit)(?: of this model)?(?: is| of|:)?(?: only)?\s*{_N}",
-        rf"inputs?[`'\"]? tokens \+ [`'\"]?max_new_tokens[`'\"]? must be <=\s*{_N}",
-        rf"max_seq_len[^\d]{{0,20}}{_N}",
-    )
+_CONTEXT: Final = (
+    rf"\d+ \+ \d+ > {_N}",
+    rf"(?:maximum )?context (?:length|window|size|limit)(?: of this model)?(?: is| of|:)?(?: only)?\s*{_N}",
+    rf"inputs?[`'\"]? tokens \+ [`'\"]?max_new_tokens[`'\"]? must be <=\s*{_N}",
+    rf"max_seq_len[^\d]{{0,20}}{_N}",
 )
-_PROMPT: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"{_N}(?: tokens)? (?:in|from|of) (?:the |your )?(?:input )?(?:messages|text input|prompt|input)",
-        rf"{_N} (?:in|from|of) (?:the )?tool input",
-        rf"(?:your request has|you passed|passed|given:?|prompt (?:contains|has))\s*(?:at least )?{_N}",
-        rf"{_N} \+ \d+ > \d+",
-        rf"\d+ > \d+ - {_N}",
-    )
+_PROMPT: Final = (
+    rf"{_N}(?: tokens)? (?:in|from|of) (?:the |your )?(?:input )?(?:messages|text input|prompt|input)",
+    rf"{_N} (?:in|from|of) (?:the )?tool input",
+    rf"(?:your request has|you passed|passed|given:?|prompt (?:contains|has))\s*(?:at least )?{_N}",
+    rf"{_N} \+ \d+ > \d+",
+    rf"\d+ > \d+ - {_N}",
 )
-_MOST: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"at most {_N}",
-        rf"(?:<=|≤|less than or equal to|not? (?:be )?(?:greater|larger|more) than)\s*{_N}",
-        rf"(?:not|cannot|can't|may not) exceed(?:s)?(?: the limit of)?\D{{0,12}}{_N}",
-        rf"> {_N}, which is the maximum",
-        rf"[\[(]\s*[01]\s*,\s*{_N}\s*[\])]",
-        rf"(?:between|from)\s*[01]\D{{0,20}}(?:and|to|-)\s*{_N}",
-        rf"(?:maximum|max|limit|up to)(?: allowed| value| number| output| completion| of| is| tokens|[:=])*\s*{_N}",
-        rf"can only afford {_N}",
-        rf"max_tokens > {_N} must",
-    )
+_MOST: Final = (
+    rf"at most {_N}",
+    rf"(?:<=|≤|less than or equal to|not? (?:be )?(?:greater|larger|more) than)\s*{_N}",
+    rf"(?:not|cannot|can't|may not) exceed(?:s)?(?: the limit of)?\D{{0,12}}{_N}",
+    rf"> {_N}, which is the maximum",
+    rf"[\[(]\s*[01]\s*,\s*{_N}\s*[\])]",
+    rf"(?:between|from)\s*[01]\D{{0,20}}(?:and|to|-)\s*{_N}",
+    rf"(?:maximum|max|limit|up to)(?: allowed| value| number| output| completion| of| is| tokens|[:=])*\s*{_N}",
+    rf"can only afford {_N}",
+    rf"max_tokens > {_N} must",
 )
-_BELOW: Final = re.compile(rf"(?:less than|below|<)\s*{_N}|{_N} \(exclusive\)")
-_LEAST: Final = re.compile(
+_BELOW: Final = rf"(?:less than|below|<)\s*{_N}|{_N} \(exclusive\)"
+_LEAST: Final = (
     rf"(?:>=|≥|at least|greater than or equal to|not? (?:be )?less than|minimum(?: value)?(?: of| is)?)\D{{0,12}}{_N}"
 )
 
@@ -310,14 +321,14 @@ def _figures(text: str, value: int) -> Objection:
     return Objection(context=context)
 
 
-def _first(patterns: Iterable[re.Pattern[str]], text: str) -> int | None:
+def _first(patterns: Iterable[str], text: str) -> int | None:
     return next(iter(_each(patterns, text)), None)
 
 
-def _each(patterns: Iterable[re.Pattern[str]], text: str) -> Iterable[int]:
+def _each(patterns: Iterable[str], text: str) -> Iterable[int]:
     """Return every figure that the patterns find, in their order."""
     for pattern in patterns:
-        for match in pattern.finditer(text):
+        for match in _compiled(pattern).finditer(text):
             digits = next((group for group in match.groups() if group), "")
             number = int(digits.replace(",", "").replace("_", "")[:12])
             if number < _FIGURE_MAX:
