@@ -198,8 +198,8 @@ SHORT_GATES: tuple[Gate, ...] = (
     Gate("cpu_times", "CPU a request at 100/s, x nginx", _cpu_times, 16),
     _wide(_FAST, 6),
     _wide(_PACED, 4),
-    _wide(_IDLE, 85),
+    _wide(_IDLE, 62),
     Gate(
-        "start_times", "CPU of a start, x aiohttp's relay", lambda figures: ratio(figures.start_cpu_s, OURS, AIOHTTP), 5
+        "start_times", "CPU of a start, x aiohttp's relay", lambda figures: ratio(figures.start_cpu_s, OURS, AIOHTTP), 3
     ),
 )
