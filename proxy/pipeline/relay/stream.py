@@ -51,9 +51,22 @@ class StreamRelay(Relay):
         return meter
 
     async def passed_on(self) -> TransportError | None:
-        """Pass on all that comes; return the error that broke it."""
+        """Pass on all that comes, up to [DONE] and what follows it; return the error that broke it.
+
+        Reading waits for a slow client.
+        """
+        answer, context, meter, take_chunk = self.answer, self.context, self.meter, self.chunk_taker()
         try:
-            await self._pump()
+            while not meter.done:
+                if await answer.pump(self._take, take_chunk):
+                    return None
+                if not meter.done:
+                    await context.drained()
+            await self._after_done()
+            if meter.goes_on:
+                self.forward(meter.release())
+                while not await answer.pump(self._take):
+                    await context.drained()
         except TransportError as error:
             return error
         return None
@@ -102,21 +115,6 @@ class StreamRelay(Relay):
         if meter.finished or (billed and (meter.usage_is_last or meter.finish_reason is not None)):
             return None
         return self.note_broken(TransportError("broken", "the stream ended early", dispatched=True))
-
-    async def _pump(self) -> None:
-        """Pass everything on up to [DONE]; reading waits for a slow client."""
-        take_chunk = self.chunk_taker()
-        while not self.meter.done:
-            if await self.answer.pump(self._take, take_chunk):
-                return
-            if not self.meter.done:
-                await self.context.drained()
-        await self._after_done()
-        if not self.meter.goes_on:
-            return
-        self.forward(self.meter.release())
-        while not await self.answer.pump(self._take):
-            await self.context.drained()
 
     def chunk_taker(self) -> TakeChunk | None:
         """Return what takes chunks that go to the client as they came, framing and all; None: none do."""

@@ -149,9 +149,15 @@ class PooledResponse:
             else:
                 self.take, self.take_chunk = take, take_chunk
                 try:
-                    await self.wait()
+                    await self.change()
+                except asyncio.CancelledError:
+                    self.abort()
+                    raise
                 finally:
                     self.take = self.take_chunk = None  # they usually refer to this object: break the cycle
+                if self.fault is not None:
+                    fault, self.fault = self.fault, None
+                    raise fault
                 if self.stopped:
                     self.stopped = False
                     return False
@@ -171,9 +177,6 @@ class PooledResponse:
         except asyncio.CancelledError:
             self.abort()
             raise
-        if self.fault is not None:
-            fault, self.fault = self.fault, None
-            raise fault
 
     def change(self) -> InlineFuture[None]:
         """Return what is done when something happens, to be awaited at once; raises TransportError after a break.
