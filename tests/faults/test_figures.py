@@ -97,6 +97,7 @@ ABSURD = {
     "texts": '{"prompt_tokens": "9", "completion_tokens": "eleven", "cost": COST}',
     "fractions": '{"prompt_tokens": 9.5, "completion_tokens": 1e3, "cost": COST}',
     "huge": '{"prompt_tokens": 99999999999999999999999, "completion_tokens": 9007199254740993, "cost": COST}',
+    "large": '{"prompt_tokens": 9007199254740993, "completion_tokens": 9007199254740994, "cost": COST}',
     "lists": '{"prompt_tokens": [], "completion_tokens": {}, "cost": COST}',
     "true": '{"prompt_tokens": true, "completion_tokens": false, "cost": COST}',
     "null": '{"prompt_tokens": null, "completion_tokens": null, "cost": COST}',
