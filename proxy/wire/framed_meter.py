@@ -9,7 +9,7 @@ from proxy.wire.text_size import LARGE_BYTES, bytes_of_text
 _FRAMES_MAX: Final = 6  # a provider whose events differ in more than their texts is not asked again and again
 _COLON: Final = ord(":")
 _NUMBER: Final = re.compile(rb"([ \t]*:[ \t]*)[0-9.]+([ \t]*[,}\]].*)", re.DOTALL)  # behind a key, up to the next quote
-_TELLING: Final = (b"type", b"object", b"event", b"status", b"code", b"reason", b"error")
+_TELLING: Final = (b"type", b"object", b"event", b"status", b"code", b"reason", b"error", b"model", b"provider")
 
 
 class FramedMeter:

@@ -325,7 +325,7 @@ MUTATIONS: Final = (
     Mutation(
         "soft-limits-look-back-only",
         "A soft limit lets everything in until it is spent, whatever it will cost.",
-        (Patch("_hold", "_likely(wanted) if allowance.has_soft else (0, 0)", "(0, 0)"),),
+        (Patch("_hold", "allowance.has_soft", "False"),),
         (f"{_LEFT_OUT}a_soft_limit_asks_what_it_is_thought_to_come_to",),
     ),
     Mutation(

@@ -14,13 +14,13 @@ MUTATIONS: Final = (
     Mutation(
         "a-text-that-ends-its-event",
         "An event is known by its ends, whatever stands between them: a usage, an error, or the end of the stream.",
-        (Patch("FramedMeter.feed", "_COLON not in chunk[at:end]", "True"),),
+        (Patch("FramedMeter.knows", "_COLON in read[at:behind_at]", "False"),),
         ("tests/wire/test_stream_meter.py::test_an_event_that_is_known_by_its_ends_is_read_as_any_other",),
     ),
     Mutation(
         "own-key-in-a-plain-answer",
         "What the provider behind bills an own key is no part of the cost, as the plain reader sees one amount alone.",
-        (Patch("_plain_usage", "if usage.is_byok: ...", "pass"),),
+        (Patch("_plain_usage", "... or usage.is_byok", "... or False"),),
         ("tests/wire/test_plain_answer.py::test_what_an_own_key_cost_is_a_part_of_it",),
     ),
     Mutation(
