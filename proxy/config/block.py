@@ -1,24 +1,25 @@
 """How settings are described: a field with its default, what it does and why the default is what it is.
 
-A block speaks as pydantic's models do where both have a word for something; what its fields check is in check.py.
+What may be written for a type is in check.py.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+import voluptuous as vol
+
 from proxy.config.check import (
     NO_BLOCK,
-    WRONG,
     AfterValidator,
     BeforeValidator,
     BlockError,
     Bounds,
-    Check,
     Fault,
-    Path,
-    check_of,
-    passed,
+    FaultInvalid,
+    fault_of,
+    schema_of,
+    validator,
 )
 from proxy.config.diagnostic import SettingError
 
@@ -51,7 +52,7 @@ class Field:
         if self.default_factory is None:
             return self.default
         if self._made is None:
-            self._made = self.default_factory()
+            self._made = self.default_factory.model_construct()
         return self._made
 
 
@@ -112,13 +113,15 @@ class Block:
     _before: ClassVar[tuple[str, ...]] = ()  # names of methods that see what is written, in their order
     _after: ClassVar[tuple[str, ...]] = ()  # likewise, of those that see the block
     _of_fields: ClassVar[tuple[tuple[tuple[str, ...], str, str], ...]] = ()  # names of fields, mode, method
-    _checks: ClassVar[dict[str, Check]]  # of fields, each made when it is needed first
+    _schema: ClassVar[vol.Schema | None]  # of what is written; this and the next are made when they are needed first
+    _field_schemas: ClassVar[dict[str, vol.Schema]]
 
     model_fields_set: frozenset[str]  # the names that were given a value
 
     def __init_subclass__(cls) -> None:
         cls.model_fields = dict(cls.model_fields)
-        cls._checks = {}
+        cls._schema = None
+        cls._field_schemas = {}
         for name, annotation in cls.__annotations__.items():
             field = cls.__dict__.get(name)
             if isinstance(field, Field):
@@ -136,54 +139,57 @@ class Block:
 
     def __init__(self, **values: Any) -> None:
         """Make a block of what is written; raises BlockError."""
-        faults: list[Fault] = []
-        if not self._take(values, (), faults):
-            raise BlockError(type(self).__name__, faults)
+        try:
+            self._take(values)
+        except vol.Invalid as error:
+            raise _block_error(type(self), error) from None
 
     @classmethod
     def model_validate(cls, data: object) -> Self:
         """Return the block that is written, or that is one already; raises BlockError with all that is wrong."""
-        faults: list[Fault] = []
-        block: Self = cls.read(data, (), faults)
-        if faults:
-            raise BlockError(cls.__name__, faults)
-        return block
+        try:
+            return cls.read(data)
+        except vol.Invalid as error:
+            raise _block_error(cls, error) from None
 
     @classmethod
-    def read(cls, data: Any, path: Path, faults: list[Fault]) -> Any:
-        """Return the block that is written at a path, or WRONG; a Check."""
+    def read(cls, data: Any) -> Self:
+        """Return the block that is written, or that is one already; raises Invalid: a validator of schemas."""
         if isinstance(data, cls):
             return data
         block = cls.__new__(cls)
-        return block if block._take(data, path, faults) else WRONG  # noqa: SLF001 - of the same class
+        block._take(data)  # noqa: SLF001 - of the same class
+        return block
 
-    def _take(self, data: Any, path: Path, faults: list[Fault]) -> bool:
-        """Read what is written into it; return whether that could be done."""
+    def _take(self, data: Any) -> None:
+        """Read what is written into it; raises Invalid."""
         cls = type(self)
         for name in cls._before:
-            data = passed(getattr(cls, name), data, path, faults)
-            if data is WRONG:
-                return False
+            data = validator(getattr(cls, name))(data)
         if data is None:
             data = {}
         if not isinstance(data, Mapping):
-            faults.append(Fault(path, SettingError(NO_BLOCK)))
-            return False
-        had = len(faults)
-        values = _values(cls, data, path, faults)
-        if len(faults) > had:
-            return False
-        given = frozenset(name for name in cls.model_fields if data.get(name) is not None)
-        _fill(self, values, given)
-        return all(passed(getattr(cls, name), self, path, faults) is not WRONG for name in cls._after)
+            raise FaultInvalid(Fault((), SettingError(NO_BLOCK)))
+        given = {name: data[name] for name in cls.model_fields if data.get(name) is not None}
+        _fill(self, _values(cls, given, data), frozenset(given))
+        for name in cls._after:
+            validator(getattr(cls, name))(self)
 
     @classmethod
-    def check(cls, name: str) -> Check:
-        """Return the check of one of its fields."""
-        check = cls._checks.get(name)
-        if check is None:
-            check = cls._checks[name] = _check_field(cls, name)
-        return check
+    def schema(cls) -> vol.Schema:
+        """Return the schema of what is written. Two threads may make one each: a schema writes into its parts."""
+        if cls._schema is None:
+            names = {_marker(name, field): partial(cls.read_field, name) for name, field in cls.model_fields.items()}
+            cls._schema = vol.Schema({**names, _refuse_name: object})
+        return cls._schema
+
+    @classmethod
+    def read_field(cls, name: str, value: Any) -> Any:
+        """Return what is written for one of its fields; raises MultipleInvalid. Most files use few fields."""
+        schema = cls._field_schemas.get(name)
+        if schema is None:
+            schema = cls._field_schemas[name] = vol.Schema(_field_schema(cls, name))
+        return schema(value)
 
     @classmethod
     def field_checks(cls, name: str, mode: str) -> list[Callable[..., Any]]:
@@ -233,35 +239,52 @@ def _fill(block: Block, values: Mapping[str, Any], given: frozenset[str]) -> Non
     object.__setattr__(block, "model_fields_set", given)
 
 
-def _values(cls: type[Block], data: Mapping[Any, Any], path: Path, faults: list[Fault]) -> dict[str, Any]:
-    """Return the fields of a block that is written; what is wrong with them is added to the faults."""
-    values: dict[str, Any] = {}
+def _block_error(cls: type[Block], error: vol.Invalid) -> BlockError:
+    errors = error.errors if isinstance(error, vol.MultipleInvalid) else [error]
+    return BlockError(cls.__name__, map(fault_of, errors))
+
+
+def _values(cls: type[Block], given: Mapping[str, Any], data: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the fields of a block by what is given for them; raises MultipleInvalid with all that is wrong in data."""
+    unknown = {name: value for name, value in data.items() if name not in cls.model_fields}
+    errors: list[vol.Invalid] = []
+    try:
+        found = cls.schema()({**given, **unknown})
+    except vol.MultipleInvalid as error:
+        errors += error.errors
+        wrong = {str(one.path[0]) for one in errors}
+        found = {name: cls.read_field(name, given[name]) for name in given if name not in wrong}
     for name, field in cls.model_fields.items():
-        value = data.get(name)
-        if value is not None:
-            found = cls.check(name)(value, (*path, name), faults)
-            for method in () if found is WRONG else cls.field_checks(name, "beside"):
-                found = passed(partial(method, values), found, (*path, name), faults)
-            if found is not WRONG:
-                values[name] = found
-        elif field.is_required():
-            faults.append(Fault((*path, name), SettingError("is missing", show=False), is_missing=True))
-        else:
-            values[name] = field.get_default()
-    faults += [
-        Fault((*path, name), SettingError(f'unknown key "{name}"', show=False), is_unknown=True)
-        for name in data
-        if name not in cls.model_fields
-    ]
-    return values
+        if name not in given and not field.is_required():
+            found[name] = field.get_default()
+    for name in given.keys() & found.keys() if cls._of_fields else ():
+        for method in cls.field_checks(name, "beside"):
+            try:
+                validator(partial(method, found))(found[name])
+            except vol.Invalid as error:
+                error.prepend([name])
+                errors.append(error)
+    if errors:
+        order = {name: number for number, name in enumerate(cls.model_fields)}
+        raise vol.MultipleInvalid(sorted(errors, key=lambda one: order.get(str(one.path[0]), len(order))))
+    return {name: found[name] for name in cls.model_fields}
 
 
-def _check_field(cls: type[Block], name: str) -> Check:
-    """Return the check of a field alone: its type, its bounds, then the block's methods for it."""
+def _marker(name: str, field: Field) -> Any:
+    return vol.Required(name, msg="is missing") if field.is_required() else name
+
+
+def _refuse_name(name: object) -> object:
+    """Refuse a name that no field has."""
+    raise FaultInvalid(Fault((), SettingError(f'unknown key "{name}"', show=False), is_unknown=True))
+
+
+def _field_schema(cls: type[Block], name: str) -> Any:
+    """Return the schema of a field alone: its type, its bounds, then the block's methods for it."""
     field = cls.model_fields[name]
-    check = field.bounds.around(check_of(field.annotation))
+    schema = schema_of(field.annotation, field.bounds)
     for method in cls.field_checks(name, "before"):
-        check = BeforeValidator(method).around(check)
+        schema = BeforeValidator(method).around(schema)
     for method in cls.field_checks(name, "after"):
-        check = AfterValidator(method).around(check)
-    return check
+        schema = AfterValidator(method).around(schema)
+    return schema

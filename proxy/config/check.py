@@ -1,14 +1,15 @@
-"""From the type of a setting to the check of its value: what may be written becomes what the program reads.
+"""From the type of a setting to the voluptuous schema of what may be written for it, and from its errors to faults.
 
-A type is one of Python's with marks around it: ``Annotated[int, BeforeValidator(whole)]``. The marks have the names
-that pydantic gives to the same, and their order means the same: validators before it run from the last to the first,
-those after it from the first to the last. A start that loads pydantic itself takes 13 MB and a fifth more time.
+A type is one of Python's with marks around it: ``Annotated[int, BeforeValidator(whole)]``. Marks before it run from
+the last to the first, those after it from the first to the last.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import wraps
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import voluptuous as vol
 
 from proxy.config.diagnostic import SettingError
 
@@ -16,9 +17,8 @@ Path = tuple[str | int, ...]
 
 KEY: Final = "[key]"
 """The last step of the path of a mistake in a name."""
+_VALUE: Final = "[value]"  # the step to the value of an entry, which no path of a fault has
 NO_BLOCK: Final = "must be a block of settings (name: value)"
-WRONG: Final = object()
-"""What a check returns that has found a fault."""
 
 
 class Fault:
@@ -50,8 +50,39 @@ class BlockError(ValueError):
         super().__init__("\n".join([f"{name}:", *(f"{one.place}: {one.error}" for one in self.faults)]))
 
 
-Check = Callable[[Any, Path, list[Fault]], Any]
-"""Returns what a value means, or WRONG with the faults added to the list; the path is the value's."""
+class FaultInvalid(vol.Invalid):
+    """Carries a fault through the schemas around the value that it is of."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault.error), list(fault.path))
+        self.fault = fault
+
+
+def fault_of(error: vol.Invalid) -> Fault:
+    """Return what an error of a schema says; its path is that of the schema."""
+    steps = (step if isinstance(step, int) else str(step) for step in error.path if step is not _VALUE)
+    path: Path = tuple(steps)
+    if isinstance(error, FaultInvalid):
+        return Fault(path, error.fault.error, is_unknown=error.fault.is_unknown, is_missing=error.fault.is_missing)
+    is_missing = isinstance(error, vol.RequiredFieldInvalid)
+    return Fault(path, SettingError(error.msg, show=not is_missing), is_missing=is_missing)
+
+
+def validator(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function that raises SettingError or BlockError as one that a schema can run."""
+
+    @wraps(function)
+    def run(value: Any) -> Any:
+        try:
+            return function(value)
+        except BlockError as error:  # of a function that looked at parts of the value
+            raise vol.MultipleInvalid([FaultInvalid(fault) for fault in error.faults]) from None
+        except SettingError as error:
+            raise FaultInvalid(Fault((), error)) from None
+        except ValueError as error:
+            raise FaultInvalid(Fault((), SettingError(str(error), show=False))) from None
+
+    return run
 
 
 class BeforeValidator:
@@ -62,15 +93,9 @@ class BeforeValidator:
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
-    def around(self, check: Check) -> Check:
-        """Return the check with the function in front of it."""
-        function = self.function
-
-        def checked(value: Any, path: Path, faults: list[Fault]) -> Any:
-            found = passed(function, value, path, faults)
-            return found if found is WRONG else check(found, path, faults)
-
-        return checked
+    def around(self, schema: Any) -> Any:
+        """Return the schema with the function in front of it."""
+        return vol.All(validator(self.function), schema)
 
 
 class AfterValidator:
@@ -81,29 +106,9 @@ class AfterValidator:
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
-    def around(self, check: Check) -> Check:
-        """Return the check with the function behind it."""
-        function = self.function
-
-        def checked(value: Any, path: Path, faults: list[Fault]) -> Any:
-            found = check(value, path, faults)
-            return found if found is WRONG else passed(function, found, path, faults)
-
-        return checked
-
-
-class PlainValidator:
-    """A function that is all there is to check; it raises SettingError."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self.function = function
-
-    def around(self, check: Check) -> Check:  # noqa: ARG002 - in its place
-        """Return the function as a check."""
-        function = self.function
-        return lambda value, path, faults: passed(function, value, path, faults)
+    def around(self, schema: Any) -> Any:
+        """Return the schema with the function behind it."""
+        return vol.All(schema, validator(self.function))
 
 
 class MinLength:
@@ -114,15 +119,22 @@ class MinLength:
     def __init__(self, entries: int) -> None:
         self.entries = entries
 
-    def around(self, check: Check) -> Check:
-        """Return the check with one of the length behind it."""
+    def around(self, schema: Any) -> Any:
+        """Return the schema with one of the length behind it."""
+        return vol.All(schema, vol.Length(min=self.entries, msg=f"must have at least {self.entries} entry"))
 
-        def long_enough(found: Any) -> Any:
-            if len(found) < self.entries:
-                raise SettingError(f"must have at least {self.entries} entry")
-            return found
 
-        return AfterValidator(long_enough).around(check)
+class Otherwise:
+    """What a value must be that fits none of several types."""
+
+    __slots__ = ("must",)
+
+    def __init__(self, must: str) -> None:
+        self.must = must
+
+    def around(self, schema: Any) -> Any:
+        """Return the schema with the text in place of those of its parts."""
+        return vol.All(schema, msg=self.must)
 
 
 class WithJsonSchema:
@@ -133,9 +145,9 @@ class WithJsonSchema:
     def __init__(self, schema: dict[str, Any]) -> None:
         self.schema = schema
 
-    def around(self, check: Check) -> Check:
-        """Return the check as it is."""
-        return check
+    def around(self, schema: Any) -> Any:
+        """Return the schema as it is."""
+        return schema
 
 
 class Bounds:
@@ -146,134 +158,74 @@ class Bounds:
     def __init__(self, ge: float | None = None, gt: float | None = None, le: float | None = None) -> None:
         self.ge, self.gt, self.le = ge, gt, le
 
-    def around(self, check: Check) -> Check:
-        """Return the check with the bounds behind it."""
-        if self.ge is self.gt is self.le is None:
-            return check
-        return AfterValidator(self._within).around(check)
-
-    def _within(self, number: Any) -> Any:
-        if number is None:
-            return None
-        if self.gt is not None and not number > self.gt:
-            raise SettingError(f"must be more than {_written(self.gt)}")
-        if self.ge is not None and not number >= self.ge:
-            raise SettingError(f"must be at least {_written(self.ge)}")
-        if self.le is not None and not number <= self.le:
-            raise SettingError(f"must be at most {_written(self.le)}")
-        return number
+    def around(self, schema: Any) -> Any:
+        """Return the schema with the bounds behind it."""
+        ranges = []
+        if self.gt is not None:
+            ranges.append(vol.Range(min=self.gt, min_included=False, msg=f"must be more than {_written(self.gt)}"))
+        if self.ge is not None:
+            ranges.append(vol.Range(min=self.ge, msg=f"must be at least {_written(self.ge)}"))
+        if self.le is not None:
+            ranges.append(vol.Range(max=self.le, msg=f"must be at most {_written(self.le)}"))
+        return vol.All(schema, *ranges) if ranges else schema
 
 
 def _written(number: float) -> str:
     return str(int(number) if isinstance(number, float) and number.is_integer() else number)
 
 
-def passed(function: Callable[[Any], Any], value: Any, path: Path, faults: list[Fault]) -> Any:
-    """Return what a function makes of a value; WRONG where it raises, with what it raised among the faults."""
-    try:
-        return function(value)
-    except BlockError as error:  # of a function that looked at parts of the value
-        faults += [fault.below(path) for fault in error.faults]
-    except SettingError as error:
-        faults.append(Fault(path, error))
-    except ValueError as error:
-        faults.append(Fault(path, SettingError(str(error), show=False)))
-    return WRONG
+def schema_of(annotation: Any, bounds: Bounds | None = None) -> Any:
+    """Return what voluptuous makes a schema of, for a type; raises TypeError for one that no setting has.
 
-
-@cache
-def check_of(annotation: Any) -> Check:
-    """Return the check of a type; raises TypeError for one that no setting has."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        inner, *marks = get_args(annotation)
-        check = check_of(inner)
-        for mark in marks:
-            check = mark.around(check)
-        return check
+    The bounds are of the first of several types. It is a new one each time: a schema writes into its parts.
+    """
+    origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Union or origin is UnionType:
-        return _one_of(get_args(annotation))
+        first, *others = parts
+        return vol.Any(schema_of(first, bounds), *(schema_of(kind) for kind in others))
+    if bounds is not None:
+        return bounds.around(schema_of(annotation))
+    if origin is Annotated:
+        schema = schema_of(parts[0])
+        for mark in parts[1:]:
+            schema = mark.around(schema)
+        return schema
     if origin is Literal:
-        return _word_of(get_args(annotation))
+        return vol.All(vol.In(parts, msg=_one_of(parts)), lambda word: parts[parts.index(word)])
     if origin is tuple:
-        return _list_of(check_of(get_args(annotation)[0]))
+        # As a mapping by number: a list stops at its first entry with a mistake inside.
+        return vol.All(validator(_by_number), {int: schema_of(parts[0])}, lambda found: tuple(found.values()))
     if origin is dict:
-        return _mapping_of(*map(check_of, get_args(annotation)))
+        # Each entry as a block of its name and its value, so that both are looked at.
+        entry = {KEY: schema_of(parts[0]), _VALUE: schema_of(parts[1])}
+        return vol.All(validator(_entries), {object: entry}, _named)
     if annotation is Any:
-        return lambda value, path, faults: value  # noqa: ARG005 - what a check is asked with
+        return object
+    if annotation is type(None):
+        return None
     if not isinstance(annotation, type):
         raise TypeError(f"no setting can be {annotation}")
-    block_check: Check | None = getattr(annotation, "read", None)
-    return _instance_of(annotation) if block_check is None else block_check
+    if annotation is str:
+        return vol.All(vol.Msg(str, "must be text"), str)
+    return getattr(annotation, "read", None) or vol.Msg(annotation, f"must be a {annotation.__name__}")
 
 
-def _one_of(kinds: tuple[Any, ...]) -> Check:
-    """Check for the first of several types that a value fits."""
-    checks = [check_of(kind) for kind in kinds if kind is not type(None)]
-    takes_none = len(checks) < len(kinds)
-
-    def checked(value: Any, path: Path, faults: list[Fault]) -> Any:
-        if value is None and takes_none:
-            return None
-        if len(checks) == 1:
-            return checks[0](value, path, faults)
-        of_each: list[Fault] = []
-        for check in checks:
-            found = check(value, path, of_each)
-            if found is not WRONG:
-                return found
-        first, *others = (fault.error.must for fault in of_each)
-        must = ", or ".join([first, *(other.removeprefix("must be ") for other in others)])
-        faults.append(Fault(path, SettingError(must)))
-        return WRONG
-
-    return checked
-
-
-def _word_of(words: tuple[Any, ...]) -> Check:
+def _one_of(words: tuple[Any, ...]) -> str:
     *first, last = (f'"{word}"' if isinstance(word, str) else str(word) for word in words)
-    must = f"must be {', '.join(first)} or {last}" if first else f"must be {last}"
-
-    def checked(value: Any, path: Path, faults: list[Fault]) -> Any:
-        for word in words:
-            if value == word and isinstance(value, type(word)):
-                return word
-        faults.append(Fault(path, SettingError(must)))
-        return WRONG
-
-    return checked
+    return f"must be {', '.join(first)} or {last}" if first else f"must be {last}"
 
 
-def _list_of(check: Check) -> Check:
-    def checked(value: Any, path: Path, faults: list[Fault]) -> Any:
-        if not isinstance(value, list | tuple):
-            faults.append(Fault(path, SettingError("must be a list")))
-            return WRONG
-        found = tuple(check(item, (*path, number), faults) for number, item in enumerate(value))
-        return WRONG if WRONG in found else found
-
-    return checked
+def _by_number(value: Any) -> dict[int, Any]:
+    if not isinstance(value, list | tuple):
+        raise SettingError("must be a list")
+    return dict(enumerate(value))
 
 
-def _mapping_of(check_name: Check, check: Check) -> Check:
-    def checked(value: Any, path: Path, faults: list[Fault]) -> Any:
-        if not isinstance(value, Mapping):
-            faults.append(Fault(path, SettingError(NO_BLOCK)))
-            return WRONG
-        found = {
-            check_name(name, (*path, name, KEY), faults): check(item, (*path, name), faults)
-            for name, item in value.items()
-        }
-        return WRONG if WRONG in found or any(item is WRONG for item in found.values()) else found
-
-    return checked
+def _entries(value: Any) -> dict[Any, dict[str, Any]]:
+    if not isinstance(value, Mapping):
+        raise SettingError(NO_BLOCK)
+    return {name: {KEY: name, _VALUE: item} for name, item in value.items()}
 
 
-def _instance_of(kind: type) -> Check:
-    def checked(value: Any, path: Path, faults: list[Fault]) -> Any:
-        if isinstance(value, kind):
-            return str(value) if kind is str else value
-        faults.append(Fault(path, SettingError("must be text" if kind is str else f"must be a {kind.__name__}")))
-        return WRONG
-
-    return checked
+def _named(entries: dict[Any, dict[str, Any]]) -> dict[Any, Any]:
+    return {entry[KEY]: entry[_VALUE] for entry in entries.values()}

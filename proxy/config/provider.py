@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from proxy.config.block import DAY_S, Block, field_validator, model_validator, required, setting
+from proxy.config.check import Otherwise
 from proxy.config.diagnostic import SettingError
 from proxy.config.outbound import read_proxy_url
 from proxy.config.user import CostLimits, LimitsBlock, RequestLimits
@@ -26,6 +27,7 @@ from proxy.config.values import (
 from proxy.core.on_spent import REFUSE
 from proxy.core.secret import Secret
 
+_FlagOrText = Annotated[Flag | Text, Otherwise("must be true or false, or text")]
 NO_COST = "none"  # of cost_field: nothing that an answer says is a cost
 TOKEN_PRICES = (
     *("input", "output", "cached_input", "cache_write", "cache_write_1h", "reasoning"),
@@ -377,7 +379,7 @@ class Provider(Block):
     timeouts: dict[Text, Timeouts] = setting(
         {}, "Other time-outs by model name; * stands for any text, and the first match counts.", "The same for all."
     )
-    parameters: dict[Text, dict[Text, Flag | Text]] = setting(
+    parameters: dict[Text, dict[Text, _FlagOrText]] = setting(
         {},
         "Which of the fields that the proxy writes it accepts, by model name; * stands for any text, and the first"
         " match counts. false: not at all; a name: under that one; true: as it is.",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from proxy.config.check import BeforeValidator, PlainValidator, WithJsonSchema
+from proxy.config.check import BeforeValidator, WithJsonSchema
 from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import FLAGS, NUMBER, WHOLE
 from proxy.core.secret import Secret
@@ -293,10 +293,10 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-SecretText = Annotated[Secret, PlainValidator(read_secret_text), WithJsonSchema({"type": "string", "writeOnly": True})]
+SecretText = Annotated[Secret, BeforeValidator(read_secret_text), WithJsonSchema({"type": "string", "writeOnly": True})]
 TokenHash = Annotated[
     str,
-    PlainValidator(_token_hash),
+    BeforeValidator(_token_hash),
     WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"}),
 ]
 Text = Annotated[str, BeforeValidator(_text)]

@@ -14,8 +14,8 @@ from proxy.config.check import (
     BeforeValidator,
     BlockError,
     MinLength,
-    PlainValidator,
-    check_of,
+    Otherwise,
+    schema_of,
 )
 from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import PlainText
@@ -49,7 +49,9 @@ class Outer(Inner):
     word: Literal["a", "b", 3] = setting("a", "A word.", "First.")
     listed: Annotated[tuple[Inner, ...], MinLength(1)] = setting((), "Some.", "None.")
     named: dict[Annotated[Text, AfterValidator(str.lower)], Inner] = setting({}, "Some.", "None.")
-    either: Flag | Whole = setting(True, "One of two.", "True.")
+    either: Annotated[Flag | Whole, Otherwise("must be true or false, or a whole number")] = setting(
+        True, "One of two.", "True."
+    )
     number: Number | None = setting(None, "A number.", "None.", gt=0)
     inner: Inner = setting(Inner, "A block.")
     ordered: Annotated[
@@ -160,7 +162,7 @@ def test_a_function_may_tell_of_parts_of_its_value() -> None:
         return Inner.model_validate(value)
 
     class Holder(Block):
-        held: Annotated[Inner, PlainValidator(look)] = required("A block.")
+        held: Annotated[Inner, BeforeValidator(look)] = required("A block.")
 
     assert faults({"held": {"size": 0, "x": 1}}, Holder) == [
         (("held", "size"), "must be at least 1"),
@@ -203,4 +205,4 @@ def test_an_error_has_no_value_in_its_text() -> None:
 
 def test_a_type_that_no_setting_has_is_refused() -> None:
     with pytest.raises(TypeError, match="no setting can be"):
-        check_of(list[int])
+        schema_of(list[int])
