@@ -16,7 +16,7 @@ MUTATIONS: Final = (
     Mutation(
         "keys-in-memory",
         "A restart forgets which keys came before.",
-        (Patch("Recorder._open", "context.claim is not None", "False"),),
+        (Patch("Recorder._open_with_claim", "await claim.write(ledger)", "pass"),),
         (f"{_REPEATED}what_is_over_is_not_done_again[True-False]",),
     ),
     Mutation(

@@ -164,8 +164,10 @@ class WholeRelay(Relay):
             attempt_result.content_seen,
         ) = told
         attempt_result.complete = True
-        attempt_result.served_by = served_by or attempt_result.served_by
-        attempt_result.generation_id = attempt_result.generation_id or generation_id
+        if served_by:
+            attempt_result.served_by = served_by
+        if not attempt_result.generation_id:
+            attempt_result.generation_id = generation_id
         if failed or attempt_result.failed:
             attempt_result.failed = True
             attempt_result.error, attempt_result.error_code = "upstream_error", code

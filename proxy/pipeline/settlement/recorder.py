@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType, TracebackType
+from typing import NoReturn
 
 from proxy.core.done import NOTHING_LEFT
 from proxy.core.eager_task import InlineFuture
@@ -13,6 +14,7 @@ from proxy.pipeline.admission.raise_reservation import bound_pusd, raise_reserva
 from proxy.pipeline.admission.reserve import facts_for
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import client_gone, ledger_down
+from proxy.pipeline.idempotency_claim import IdempotencyClaim
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.earlier_attempts import EarlierAttempts
 from proxy.pipeline.settlement.end_rows import (
@@ -47,7 +49,7 @@ from proxy.pipeline.values.settlement import (
     Settlement,
 )
 from proxy.policy.quota import NOT_KNOWN, Amounts
-from proxy.providers.generation import GenerationAccess, is_generation_id
+from proxy.providers.generation import GenerationAccess
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.storage.ledger import LedgerUnavailableError
@@ -60,6 +62,7 @@ _new_tuple = tuple.__new__  # read from its class it would take longer than the 
 _UNSENT = Settlement("released", 0, "none", frozenset())
 _UNHEARD = AttemptResult()
 _REASONS = frozenset((None, "stop", "length", "tool_calls"))  # nearly every one
+_ID_CHARS = 128  # of nearly every generation's id
 _NOTHING_MORE = Amounts(0, 0, requests=0)
 
 
@@ -96,28 +99,37 @@ class Recorder:
         Raises OwnError 503 where the disk refuses.
         """
         services = self._services
-        if self._context.claim is not None or services.stops.active or not services.ledger.is_idle():
-            return self._open()
+        ledger = services.ledger
+        if self._context.claim is not None:
+            return self._open_with_claim(self._context.claim)
+        is_idle = ledger.is_idle()
         try:
-            self._opening = services.ledger.open(self.reservation.row)
+            self._opening = ledger.open(self.reservation.row)
         except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
             return self._fail(error)
-        return NOTHING_LEFT
+        return self._wait() if not is_idle or services.stops.active else NOTHING_LEFT
 
-    async def _open(self) -> None:
-        """Write the open row where there is something to wait for."""
-        context, ledger = self._context, self._services.ledger
+    async def _open_with_claim(self, claim: IdempotencyClaim) -> None:
+        ledger = self._services.ledger
         try:
-            if context.claim is not None:
-                await context.claim.write(ledger)
+            await claim.write(ledger)
             is_idle = ledger.is_idle()
             self._opening = ledger.open(self.reservation.row)
-            if not is_idle or self._services.stops.active:
-                await self.opened(is_end=False)
+        except BaseException as error:  # noqa: BLE001 - raised again
+            await self._fail(error)
+        if not is_idle or self._services.stops.active:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Return once the open row is on disk, before anything is sent."""
+        assert self._opening is not None, "it was asked for just now"
+        try:
+            await self._opening
+            self._begin(is_end=False)
         except BaseException as error:  # noqa: BLE001 - raised again
             await self._fail(error)
 
-    async def _fail(self, error: BaseException) -> None:
+    async def _fail(self, error: BaseException) -> NoReturn:
         """Settle a request that could not begin, and raise why."""
         refusal = ledger_down(str(error)) if isinstance(error, LedgerUnavailableError) else error
         await self._end_after(refusal)
@@ -140,6 +152,11 @@ class Recorder:
                 raise opening.error
         except LedgerUnavailableError as error:
             raise ledger_down(str(error)) from None
+        self._begin(is_end=is_end)
+
+    def _begin(self, *, is_end: bool) -> None:
+        """Record that the row is on disk; raises as opened() does where the request must not be sent all the same."""
+        context = self._context
         if context.gone:
             raise client_gone()
         if is_end and self._services.stops.active:
@@ -471,7 +488,9 @@ class Recorder:
             uncounted_pieces = pieces.uncounted(counts)
         model, served_by, generation_id = attempt_result.model, attempt_result.served_by, attempt_result.generation_id
         model = short_names.get(model) or short_names[model] or asked
-        if generation_id is not None and is_generation_id(generation_id) is None:  # which is short
+        if generation_id is not None and not (
+            len(generation_id) <= _ID_CHARS and generation_id.isascii() and generation_id.isprintable()
+        ):
             generation_id = short(generation_id)
         others = None
         if attempt is None:  # nothing was sent: it counts as what would have been asked

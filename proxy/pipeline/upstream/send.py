@@ -75,8 +75,11 @@ async def send_attempt(context: RequestContext, attempt: Attempt, row: RequestRo
     if attempt.translator is not None:
         answer = TranslatedResponse(answer, attempt.translator)
     attempt_result.status = answer.status
-    attempt_result.canned = target.static is not None
-    generation_id, attempt_result.served_by = answer.header("x-generation-id"), answer.header("x-provider-name")
+    if target.static is not None:
+        attempt_result.canned = True
+    generation_id, served_by = answer.header("x-generation-id"), answer.header("x-provider-name")
+    if served_by is not None:
+        attempt_result.served_by = served_by
     if generation_id is not None and is_generation_id(generation_id):
         attempt_result.generation_id = generation_id
     attempt.answer = answer
