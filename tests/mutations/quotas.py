@@ -14,6 +14,7 @@ _RELOAD = "tests/holds/test_reload.py::test_"
 _TAKEN_BACK = "tests/targets/test_taken_back.py::test_"
 _SETS = "tests/quotas/test_model_sets.py::test_"
 _SPENT = "tests/quotas/test_on_spent.py::test_"
+_BLOCK = "tests/config/test_block.py::test_"
 _LEFT_OUT = "tests/targets/test_left_out.py::test_"
 
 MUTATIONS: Final = (
@@ -339,5 +340,17 @@ MUTATIONS: Final = (
             ),
         ),
         ("tests/targets/test_taken_back.py::test_a_bound_that_has_to_be_raised_counts_for_limits_on_tokens",),
+    ),
+    Mutation(
+        "a-mistake-in-a-setting-passed-over",
+        "A limit that cannot be read is none, and whoever wrote it is told of no mistake.",
+        (Patch("passed", "faults.append(Fault(path, error))", "value = None\nreturn None"),),
+        (f"{_BLOCK}all_that_is_wrong_is_found_in_its_place",),
+    ),
+    Mutation(
+        "a-bound-of-a-setting-not-held",
+        "A price below zero is taken, and every request by that model earns money.",
+        (Patch("Bounds._within", "not number >= self.ge", "False"),),
+        (f"{_BLOCK}all_that_is_wrong_is_found_in_its_place",),
     ),
 )
