@@ -1,12 +1,15 @@
 """What is known of all people, kept until something about them changes: thousands take long to put together."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from proxy.config.schema import Settings
 from proxy.pipeline.snapshot import Live
 from proxy.storage.audit import AuditFilter, AuditRow
 from proxy.storage.reports import Reports
-from proxy.web.admin.people import People, people_of
+
+if TYPE_CHECKING:
+    from proxy.web.admin.people import People
 
 
 class PeopleCache:
@@ -18,14 +21,16 @@ class PeopleCache:
         self._people: People | None = None
         self._entry: AuditRow | None = None  # the last one of the audit trail: every change of a person appends one
 
-    async def read(self) -> People:
+    async def read(self) -> "People":
         """Return all that holds now; reads beside the event loop and the writer. Raises LedgerError."""
         async with self._reading:
             overlay = self._live.current.overlay
             file = self._live.current.settings if overlay is None else overlay.file
             return await asyncio.to_thread(self._read, file)
 
-    def _read(self, file: Settings) -> People:
+    def _read(self, file: Settings) -> "People":
+        from proxy.web.admin.people import people_of  # noqa: PLC0415 - in a thread; nobody may ever ask
+
         # the entry first: what is changed between the two readings is read again the next time
         entry = next(iter(self._reports.audit_entries(AuditFilter(), None, 1)), None)
         people = self._people
