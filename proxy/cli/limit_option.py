@@ -29,7 +29,7 @@ def read_limits(texts: Sequence[str], option: str = "--limit") -> dict[str, list
         kind, value = split_limit(text, option)
         found.setdefault(kind, []).append(value)
     try:
-        Limits.model_validate(found)
+        Limits.read(found)
     except BlockError as error:
         first = error.faults[0]
         raise click.BadParameter(f"{_text(first)} {limit_text.HOW}", param_hint=option) from None

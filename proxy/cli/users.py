@@ -222,7 +222,7 @@ def _limits_text(limits: Any) -> str:
 
     texts = [
         written(limit) if limit.kind == "cost" else f"{limit.kind}={written(limit)}"
-        for limit in Limits.model_validate(limits).all
+        for limit in Limits.read(limits).all
     ]
     return ", ".join(texts) or "the general ones (defaults.limits, groups, limits)"
 

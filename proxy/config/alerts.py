@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from proxy.config.alert_action import FORMS, WARN, effect_of, parse_alert_action
-from proxy.config.block import DAY_S, Block, field_validator, model_validator, required, setting
-from proxy.config.check import BeforeValidator, MinLength, WithJsonSchema
+from proxy.config.block import DAY_S, Block, check_block, check_field, required, setting
+from proxy.config.check import EditorSchema, FewestEntries, Reader
 from proxy.config.diagnostic import SettingError
 from proxy.config.values import Flag, HostName, Seconds, SecretText, Text, Usd, UserName, Whole, Zone, as_list
 from proxy.core.alert_kinds import ALERT_KINDS, ALERT_KINDS_BY_NAME, AlertKind, AlertUnit
@@ -42,7 +42,7 @@ def _clock(value: object) -> time:
     return time(int(match[1]), int(match[2]))
 
 
-ClockTime = Annotated[time, BeforeValidator(_clock), WithJsonSchema({"type": "string", "pattern": _CLOCK.pattern})]
+ClockTime = Annotated[time, Reader(_clock), EditorSchema({"type": "string", "pattern": _CLOCK.pattern})]
 
 
 def _as_text(value: object) -> str:
@@ -51,9 +51,7 @@ def _as_text(value: object) -> str:
     return str(value).strip()
 
 
-ThresholdText = Annotated[
-    str, BeforeValidator(_as_text), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})
-]
+ThresholdText = Annotated[str, Reader(_as_text), EditorSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})]
 
 
 def _mail_address(value: object) -> str:
@@ -62,10 +60,10 @@ def _mail_address(value: object) -> str:
     return value
 
 
-MailAddress = Annotated[str, BeforeValidator(_mail_address)]
-ActionText = Annotated[str, BeforeValidator(parse_alert_action), WithJsonSchema(FORMS)]
+MailAddress = Annotated[str, Reader(_mail_address)]
+ActionText = Annotated[str, Reader(parse_alert_action), EditorSchema(FORMS)]
 _DONE = {"stop": "stopped", "slow": "slowed", "downgrade": "downgraded"}
-_Listed = BeforeValidator(as_list)
+_Listed = Reader(as_list)
 
 
 class QuietHoursSettings(Block):
@@ -82,13 +80,13 @@ class AlertRule(Block):
     watch: Literal[tuple(kind.name for kind in ALERT_KINDS)] = required(  # type: ignore[valid-type]
         "What is watched."
     )
-    scope: Annotated[tuple[Text, ...], MinLength(1), _Listed] = setting(
+    scope: Annotated[tuple[Text, ...], FewestEntries(1), _Listed] = setting(
         ("*",), "Of whom or what, by name; * stands for any text.", "Everything of its kind."
     )
     at: Annotated[tuple[ThresholdText, ...], _Listed] = setting(
         (), "One threshold or several; each is told once a window.", "Those of its kind."
     )
-    limits: Annotated[tuple[Text, ...], MinLength(1), _Listed] = setting(
+    limits: Annotated[tuple[Text, ...], FewestEntries(1), _Listed] = setting(
         ("cost",), "Which kinds of limits.", "A limit of requests a minute is reached in any busy minute."
     )
     with_reserved: Flag = setting(
@@ -109,7 +107,7 @@ class AlertRule(Block):
         "How often each threshold may be told at most, for what has no window of its own.",
         "Soon enough to act on; limits are told once in each of their windows.",
     )
-    to: Annotated[tuple[UserName, ...], MinLength(1), _Listed] = setting(
+    to: Annotated[tuple[UserName, ...], FewestEntries(1), _Listed] = setting(
         (LOG,), "Destinations by name; log is a line of the log.", "The log is always there."
     )
     urgent: Flag = setting(False, "Send it during quiet hours too.", "Most can wait for the morning.")
@@ -128,12 +126,12 @@ class AlertRule(Block):
     )
     enabled: Flag = setting(True, "Watch it.", "A rule is written to be used.")
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _fits_its_kind(self) -> Self:
         kind = self.kind
         self._check_action()
         for name in ("limits", "with_reserved", "min_requests", "min_usd", "stop_for_s"):
-            if name in self.model_fields_set and name not in kind.options:
+            if name in self.given and name not in kind.options:
                 raise SettingError(f"does not go with watch: {kind.name}", _goes_with(name), key=name, show=False)
         if self.window_s is not None and kind.window_s is None:
             raise SettingError(
@@ -155,7 +153,7 @@ class AlertRule(Block):
     def _check_action(self) -> None:
         """Refuse an action where it would do nothing, or harm; raises SettingError."""
         kind, effect = self.kind, self.effect
-        if "action" in self.model_fields_set and effect is None and not kind.actions:
+        if "action" in self.given and effect is None and not kind.actions:
             raise SettingError(f"does not go with watch: {kind.name}", _goes_with("action"), key="action", show=False)
         if effect is None:
             if self.stop_for_s is not None and kind.actions:
@@ -258,13 +256,13 @@ class AlertDestination(Block):
     )
     timeout_s: Seconds = setting(15, "Longest time for one attempt.", "What Standard Webhooks asks for.", gt=0, le=300)
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _fits_its_kind(self) -> Self:
         needed = _NEEDED[self.kind]
         for name in needed:
             if not getattr(self, name):
                 raise SettingError(f"is missing for kind: {self.kind}", key=name, show=False)
-        for name in sorted(self.model_fields_set - {"kind", "timeout_s", *needed, *_ALLOWED[self.kind]}):
+        for name in sorted(self.given - {"kind", "timeout_s", *needed, *_ALLOWED[self.kind]}):
             raise SettingError(f"does not go with kind: {self.kind}", "Remove it.", key=name, show=False)
         if self.kind in _URL_KINDS:
             self._check_url()
@@ -272,7 +270,7 @@ class AlertDestination(Block):
             self._check_mail()
         return self
 
-    @field_validator("secret")
+    @check_field("secret")
     @classmethod
     def _signs(cls, secret: Any) -> Any:
         if secret is not None:
@@ -336,7 +334,7 @@ class Alerts(Block):
         le=3660,
     )
 
-    @field_validator("destinations")
+    @check_field("destinations")
     @classmethod
     def _log_is_taken(cls, destinations: Any) -> Any:
         if LOG in destinations:

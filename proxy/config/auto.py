@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from proxy.config.block import Block, field_validator, setting
-from proxy.config.check import BeforeValidator, WithJsonSchema
+from proxy.config.block import Block, check_field, setting
+from proxy.config.check import EditorSchema, Reader
 from proxy.config.diagnostic import SettingError
 from proxy.config.values import Number, Text, Whole, as_list
 
@@ -28,7 +28,7 @@ _QUALITY: dict[str, Any] = {
         {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
     ]
 }
-Quality = Annotated[dict[Text, Number], BeforeValidator(_ordered), WithJsonSchema(_QUALITY)]
+Quality = Annotated[dict[Text, Number], Reader(_ordered), EditorSchema(_QUALITY)]
 
 
 class AutoWeights(Block):
@@ -48,7 +48,7 @@ class AutoWeights(Block):
 class AutoSettings(Block):
     """The virtual model auto: for each request the models that can do the job, the best of them first."""
 
-    models: Annotated[tuple[Text, ...], BeforeValidator(as_list)] = setting(
+    models: Annotated[tuple[Text, ...], Reader(as_list)] = setting(
         (),
         "Models that it may pick, by provider/model, or by model for the first provider; * stands for any text.",
         "None: there is no model auto.",
@@ -64,7 +64,7 @@ class AutoSettings(Block):
     )
     weights: AutoWeights = setting(AutoWeights, "How much price, speed and quality count.")
 
-    @field_validator("quality")
+    @check_field("quality")
     @classmethod
     def _is_a_score(cls, quality: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
         for name, score in quality.items():

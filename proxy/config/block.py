@@ -11,12 +11,12 @@ import voluptuous as vol
 
 from proxy.config.check import (
     NO_BLOCK,
-    AfterValidator,
-    BeforeValidator,
     BlockError,
     Bounds,
     Fault,
     FaultInvalid,
+    Reader,
+    Rule,
     fault_of,
     schema_of,
     validator,
@@ -28,15 +28,15 @@ _NO_DEFAULT: Any = object()
 F = TypeVar("F")
 
 
-class Field:
+class BlockField:
     """One setting of a block: its type as written, its default, its texts, its bounds."""
 
-    __slots__ = ("_made", "annotation", "bounds", "default", "default_factory", "description", "restart", "why")
+    __slots__ = ("_made", "annotation", "bounds", "default", "default_block", "description", "restart", "why")
 
     def __init__(self, default: Any, description: str, why: str, *, restart: bool, bounds: Bounds) -> None:
         """Keep what describes it; a default that is a block's class stands for a block with all defaults."""
         self.annotation: Any = None  # until its block is there
-        self.default_factory: type[Block] | None = default if isinstance(default, type) else None
+        self.default_block: type[Block] | None = default if isinstance(default, type) else None
         self.default = default
         self.description = description
         self.why = why
@@ -47,12 +47,12 @@ class Field:
     def is_required(self) -> bool:
         return self.default is _NO_DEFAULT
 
-    def get_default(self) -> Any:
+    def made_default(self) -> Any:
         """Return the default; a block is made once, when it is needed first."""
-        if self.default_factory is None:
+        if self.default_block is None:
             return self.default
         if self._made is None:
-            self._made = self.default_factory.model_construct()
+            self._made = self.default_block.unchecked()
         return self._made
 
 
@@ -70,14 +70,14 @@ def setting(
 
     A block's default is given as its class: it is made with the first block that needs it.
     """
-    return Field(default, help_, why, restart=restart, bounds=Bounds(ge, gt, le))
+    return BlockField(default, help_, why, restart=restart, bounds=Bounds(ge, gt, le))
 
 
 def required(help_: str, *, ge: float | None = None, le: float | None = None) -> Any:
-    return Field(_NO_DEFAULT, help_, "", restart=False, bounds=Bounds(ge, None, le))
+    return BlockField(_NO_DEFAULT, help_, "", restart=False, bounds=Bounds(ge, None, le))
 
 
-def field_validator(*names: str, mode: Literal["before", "after", "beside"] = "after") -> Callable[[F], F]:
+def check_field(*names: str, mode: Literal["before", "after", "beside"] = "after") -> Callable[[F], F]:
     """Mark a class method that checks fields before or after their types do, and may raise SettingError.
 
     beside: after, and its first argument is a mapping of the fields in front of it that are right.
@@ -90,7 +90,7 @@ def field_validator(*names: str, mode: Literal["before", "after", "beside"] = "a
     return marked
 
 
-def model_validator(*, mode: Literal["before", "after"]) -> Callable[[F], F]:
+def check_block(*, mode: Literal["before", "after"]) -> Callable[[F], F]:
     """Mark what checks a block as a whole: before, a class method of what is written; after, a method of the block."""
 
     def marked(method: F) -> F:
@@ -107,26 +107,26 @@ def _function_of(method: Any) -> Any:
 class Block:
     """A frozen block of settings, which refuses unknown names. A name without a value takes its default."""
 
-    __slots__ = ("__dict__", "model_fields_set")
+    __slots__ = ("__dict__", "given")
 
-    model_fields: ClassVar[dict[str, Field]] = {}
+    fields: ClassVar[dict[str, BlockField]] = {}
     _before: ClassVar[tuple[str, ...]] = ()  # names of methods that see what is written, in their order
     _after: ClassVar[tuple[str, ...]] = ()  # likewise, of those that see the block
     _of_fields: ClassVar[tuple[tuple[tuple[str, ...], str, str], ...]] = ()  # names of fields, mode, method
     _schema: ClassVar[vol.Schema | None]  # of what is written; this and the next are made when they are needed first
     _field_schemas: ClassVar[dict[str, vol.Schema]]
 
-    model_fields_set: frozenset[str]  # the names that were given a value
+    given: frozenset[str]  # the names that were given a value
 
     def __init_subclass__(cls) -> None:
-        cls.model_fields = dict(cls.model_fields)
+        cls.fields = dict(cls.fields)
         cls._schema = None
         cls._field_schemas = {}
         for name, annotation in cls.__annotations__.items():
             field = cls.__dict__.get(name)
-            if isinstance(field, Field):
+            if isinstance(field, BlockField):
                 field.annotation = annotation
-                cls.model_fields[name] = field
+                cls.fields[name] = field
                 delattr(cls, name)
         for name, member in tuple(cls.__dict__.items()):
             marks = getattr(_function_of(member), "__dict__", {})
@@ -139,22 +139,11 @@ class Block:
 
     def __init__(self, **values: Any) -> None:
         """Make a block of what is written; raises BlockError."""
-        try:
-            self._take(values)
-        except vol.Invalid as error:
-            raise _block_error(type(self), error) from None
+        self._take(values)
 
     @classmethod
-    def model_validate(cls, data: object) -> Self:
+    def read(cls, data: object) -> Self:
         """Return the block that is written, or that is one already; raises BlockError with all that is wrong."""
-        try:
-            return cls.read(data)
-        except vol.Invalid as error:
-            raise _block_error(cls, error) from None
-
-    @classmethod
-    def read(cls, data: Any) -> Self:
-        """Return the block that is written, or that is one already; raises Invalid: a validator of schemas."""
         if isinstance(data, cls):
             return data
         block = cls.__new__(cls)
@@ -162,24 +151,28 @@ class Block:
         return block
 
     def _take(self, data: Any) -> None:
-        """Read what is written into it; raises Invalid."""
+        """Read what is written into it; raises BlockError."""
         cls = type(self)
-        for name in cls._before:
-            data = validator(getattr(cls, name))(data)
-        if data is None:
-            data = {}
-        if not isinstance(data, Mapping):
-            raise FaultInvalid(Fault((), SettingError(NO_BLOCK)))
-        given = {name: data[name] for name in cls.model_fields if data.get(name) is not None}
-        _fill(self, _values(cls, given, data), frozenset(given))
-        for name in cls._after:
-            validator(getattr(cls, name))(self)
+        try:
+            for name in cls._before:
+                data = validator(getattr(cls, name))(data)
+            if data is None:
+                data = {}
+            if not isinstance(data, Mapping):
+                raise FaultInvalid(Fault((), SettingError(NO_BLOCK)))
+            given = {name: data[name] for name in cls.fields if data.get(name) is not None}
+            _fill(self, _values(cls, given, data), frozenset(given))
+            for name in cls._after:
+                validator(getattr(cls, name))(self)
+        except vol.Invalid as error:
+            errors = error.errors if isinstance(error, vol.MultipleInvalid) else [error]
+            raise BlockError(cls.__name__, map(fault_of, errors)) from None
 
     @classmethod
     def schema(cls) -> vol.Schema:
         """Return the schema of what is written. Two threads may make one each: a schema writes into its parts."""
         if cls._schema is None:
-            names = {_marker(name, field): partial(cls.read_field, name) for name, field in cls.model_fields.items()}
+            names = {_marker(name, field): partial(cls.read_field, name) for name, field in cls.fields.items()}
             cls._schema = vol.Schema({**names, _refuse_name: object})
         return cls._schema
 
@@ -199,22 +192,21 @@ class Block:
         ]
 
     @classmethod
-    def model_construct(cls, **values: Any) -> Self:
+    def unchecked(cls, **values: Any) -> Self:
         """Return a block of values that are known to be right."""
         block = cls.__new__(cls)
         defaults = {
-            name: field.get_default()
-            for name, field in cls.model_fields.items()
+            name: field.made_default()
+            for name, field in cls.fields.items()
             if name not in values and not field.is_required()
         }
         _fill(block, {**defaults, **values}, frozenset(values))
         return block
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+    def replaced(self, values: Mapping[str, Any]) -> Self:
         """Return the block with other values, which are known to be right."""
         block = type(self).__new__(type(self))
-        new = update or {}
-        _fill(block, {**self.__dict__, **new}, self.model_fields_set | new.keys())
+        _fill(block, {**self.__dict__, **values}, self.given | values.keys())
         return block
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -227,26 +219,21 @@ class Block:
         return type(self) is type(other) and self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
-        return hash((type(self), *(getattr(self, name) for name in type(self).model_fields)))
+        return hash((type(self), *(getattr(self, name) for name in type(self).fields)))
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).model_fields)
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).fields)
         return f"{type(self).__name__}({fields})"
 
 
 def _fill(block: Block, values: Mapping[str, Any], given: frozenset[str]) -> None:
     block.__dict__.update(values)
-    object.__setattr__(block, "model_fields_set", given)
-
-
-def _block_error(cls: type[Block], error: vol.Invalid) -> BlockError:
-    errors = error.errors if isinstance(error, vol.MultipleInvalid) else [error]
-    return BlockError(cls.__name__, map(fault_of, errors))
+    object.__setattr__(block, "given", given)
 
 
 def _values(cls: type[Block], given: Mapping[str, Any], data: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the fields of a block by what is given for them; raises MultipleInvalid with all that is wrong in data."""
-    unknown = {name: value for name, value in data.items() if name not in cls.model_fields}
+    unknown = {name: value for name, value in data.items() if name not in cls.fields}
     errors: list[vol.Invalid] = []
     try:
         found = cls.schema()({**given, **unknown})
@@ -254,9 +241,9 @@ def _values(cls: type[Block], given: Mapping[str, Any], data: Mapping[Any, Any])
         errors += error.errors
         wrong = {str(one.path[0]) for one in errors}
         found = {name: cls.read_field(name, given[name]) for name in given if name not in wrong}
-    for name, field in cls.model_fields.items():
+    for name, field in cls.fields.items():
         if name not in given and not field.is_required():
-            found[name] = field.get_default()
+            found[name] = field.made_default()
     for name in given.keys() & found.keys() if cls._of_fields else ():
         for method in cls.field_checks(name, "beside"):
             try:
@@ -265,12 +252,12 @@ def _values(cls: type[Block], given: Mapping[str, Any], data: Mapping[Any, Any])
                 error.prepend([name])
                 errors.append(error)
     if errors:
-        order = {name: number for number, name in enumerate(cls.model_fields)}
+        order = {name: number for number, name in enumerate(cls.fields)}
         raise vol.MultipleInvalid(sorted(errors, key=lambda one: order.get(str(one.path[0]), len(order))))
-    return {name: found[name] for name in cls.model_fields}
+    return {name: found[name] for name in cls.fields}
 
 
-def _marker(name: str, field: Field) -> Any:
+def _marker(name: str, field: BlockField) -> Any:
     return vol.Required(name, msg="is missing") if field.is_required() else name
 
 
@@ -281,10 +268,10 @@ def _refuse_name(name: object) -> object:
 
 def _field_schema(cls: type[Block], name: str) -> Any:
     """Return the schema of a field alone: its type, its bounds, then the block's methods for it."""
-    field = cls.model_fields[name]
+    field = cls.fields[name]
     schema = schema_of(field.annotation, field.bounds)
     for method in cls.field_checks(name, "before"):
-        schema = BeforeValidator(method).around(schema)
+        schema = Reader(method).around(schema)
     for method in cls.field_checks(name, "after"):
-        schema = AfterValidator(method).around(schema)
+        schema = Rule(method).around(schema)
     return schema

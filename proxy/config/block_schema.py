@@ -6,8 +6,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from proxy.config.block import Block, Field
-from proxy.config.check import Bounds, MinLength, WithJsonSchema
+from proxy.config.block import Block, BlockField
+from proxy.config.check import Bounds, EditorSchema, FewestEntries
 
 _TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 
@@ -23,14 +23,14 @@ def _block(block: type[Block], blocks: dict[str, dict[str, Any]]) -> dict[str, A
     schema: dict[str, Any] = {"additionalProperties": False}
     if block.__doc__ is not None:
         schema["description"] = block.__doc__
-    schema["properties"] = {name: _field(name, field, blocks) for name, field in block.model_fields.items()}
-    needed = [name for name, field in block.model_fields.items() if field.is_required()]
+    schema["properties"] = {name: _field(name, field, blocks) for name, field in block.fields.items()}
+    needed = [name for name, field in block.fields.items() if field.is_required()]
     if needed:
         schema["required"] = needed
     return {**schema, "title": block.__name__, "type": "object"}
 
 
-def _field(name: str, field: Field, blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _field(name: str, field: BlockField, blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
     schema = _type(field.annotation, blocks)
     options = schema.get("anyOf", [schema])
     options[0].update(_bounds(field.bounds, options[0].get("type")))
@@ -75,9 +75,9 @@ def _type(kind: Any, blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _marked(kind: Any, marks: tuple[Any, ...], blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    said = [mark.schema for mark in marks if isinstance(mark, WithJsonSchema)]
+    said = [mark.schema for mark in marks if isinstance(mark, EditorSchema)]
     schema = dict(said[-1]) if said else _type(kind, blocks)
-    lengths = [mark.entries for mark in marks if isinstance(mark, MinLength)]
+    lengths = [mark.entries for mark in marks if isinstance(mark, FewestEntries)]
     return {**schema, "minItems": lengths[-1]} if lengths else schema
 
 

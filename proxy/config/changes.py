@@ -31,7 +31,7 @@ def _walk(path: str, old: Any, new: Any) -> Iterator[str]:
     if path.rpartition(".")[2] in _HIDDEN:
         yield f"{path} changed"
     elif isinstance(old, Block) and type(old) is type(new):
-        for name in type(old).model_fields:
+        for name in type(old).fields:
             yield from _walk(f"{path}.{name}" if path else name, getattr(old, name), getattr(new, name))
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _mapping(path, old, new)

@@ -1,6 +1,6 @@
 """From the type of a setting to the voluptuous schema of what may be written for it, and from its errors to faults.
 
-A type is one of Python's with marks around it: ``Annotated[int, BeforeValidator(whole)]``. Marks before it run from
+A type is one of Python's with marks around it: ``Annotated[int, Reader(whole)]``. Marks before it run from
 the last to the first, those after it from the first to the last.
 """
 
@@ -85,7 +85,7 @@ def validator(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return run
 
 
-class BeforeValidator:
+class Reader:
     """A function that a value passes first; it raises SettingError."""
 
     __slots__ = ("function",)
@@ -98,7 +98,7 @@ class BeforeValidator:
         return vol.All(validator(self.function), schema)
 
 
-class AfterValidator:
+class Rule:
     """A function that a value passes last; it raises SettingError."""
 
     __slots__ = ("function",)
@@ -111,7 +111,7 @@ class AfterValidator:
         return vol.All(schema, validator(self.function))
 
 
-class MinLength:
+class FewestEntries:
     """The fewest entries of a list."""
 
     __slots__ = ("entries",)
@@ -137,7 +137,7 @@ class Otherwise:
         return vol.All(schema, msg=self.must)
 
 
-class WithJsonSchema:
+class EditorSchema:
     """What editors are told of the type, where that is not what Python's type says."""
 
     __slots__ = ("schema",)
@@ -207,7 +207,8 @@ def schema_of(annotation: Any, bounds: Bounds | None = None) -> Any:
         raise TypeError(f"no setting can be {annotation}")
     if annotation is str:
         return vol.All(vol.Msg(str, "must be text"), str)
-    return getattr(annotation, "read", None) or vol.Msg(annotation, f"must be a {annotation.__name__}")
+    read_block = getattr(annotation, "read", None)
+    return vol.Msg(annotation, f"must be a {annotation.__name__}") if read_block is None else validator(read_block)
 
 
 def _one_of(words: tuple[Any, ...]) -> str:

@@ -89,7 +89,7 @@ def _finding(path: Path, error: SettingError) -> Finding:
 
 def _help(path: Path) -> str:
     block = block_at(path[:-1])
-    field = block.model_fields.get(str(path[-1])) if block is not None else None
+    field = block.fields.get(str(path[-1])) if block is not None else None
     return (field.description or "") if field is not None else ""
 
 
@@ -97,7 +97,7 @@ def _unknown(path: Path) -> tuple[str | None, str, str]:
     """Return (the name that was probably meant, what is wrong, what to write)."""
     name = str(path[-1])
     block = block_at(path[:-1])
-    known = list(block.model_fields) if block is not None else []
+    known = list(block.fields) if block is not None else []
     text = f'unknown key "{name}"'
     word = name.lower().replace("-", "_")
     if word in _LIMIT_WORDS and (block is Limits or "limits" in known):
@@ -116,8 +116,8 @@ def _unknown(path: Path) -> tuple[str | None, str, str]:
 
 
 def _belongs(word: str) -> str:
-    for section in Settings.model_fields:
+    for section in Settings.fields:
         block = block_at((section,))
-        if block is not None and word in block.model_fields:
+        if block is not None and word in block.fields:
             return f"It belongs under {section}:."
-    return f"Known here: {', '.join(Settings.model_fields)}."
+    return f"Known here: {', '.join(Settings.fields)}."

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from proxy.config.block import setting
-from proxy.config.check import AfterValidator, BeforeValidator, MinLength
+from proxy.config.check import FewestEntries, Reader, Rule
 from proxy.config.diagnostic import SettingError
 from proxy.config.user import Limits, UserLimits
 from proxy.config.values import FilePath, HeaderName, SecretText, Text, UserName, Whole, as_list
@@ -35,14 +35,14 @@ def _long_enough(secret: Secret) -> Secret:
     return secret
 
 
-_Naming = Annotated[HeaderName, AfterValidator(_names_people)]
-_Listed = BeforeValidator(as_list)
+_Naming = Annotated[HeaderName, Rule(_names_people)]
+_Listed = Reader(as_list)
 
 
 class EndUsers(UserLimits):
     """People whom a trusted token or a signed JWT names; the rest of the block is what each of them may use."""
 
-    user_header: Annotated[tuple[_Naming, ...], MinLength(1), _Listed] = setting(
+    user_header: Annotated[tuple[_Naming, ...], FewestEntries(1), _Listed] = setting(
         ("X-OpenWebUI-User-Email", "X-OpenWebUI-User-Id"),
         "Headers by which a trusted token names the end user; the first that holds a usable name counts.",
         "What Open WebUI sends: an address says more than an id.",
@@ -50,13 +50,13 @@ class EndUsers(UserLimits):
     jwt_header: _Naming = setting(
         "X-OpenWebUI-User-Jwt", "The header with a signed JWT that names the end user.", "What Open WebUI sends."
     )
-    jwt_secret: Annotated[SecretText, AfterValidator(_long_enough)] | None = setting(
+    jwt_secret: Annotated[SecretText, Rule(_long_enough)] | None = setting(
         None,
         "The secret (HS256) that signs it, 32 characters or more; then it is trusted with any token.",
         "None: the header is ignored.",
     )
     jwt_secret_file: FilePath | None = setting(None, "A file that holds it; in place of jwt_secret.", "None.")
-    jwt_claim: Annotated[tuple[Text, ...], MinLength(1), _Listed] = setting(
+    jwt_claim: Annotated[tuple[Text, ...], FewestEntries(1), _Listed] = setting(
         ("email", "sub"), "Claims of the JWT that name the user; the first usable one counts.", "As for the headers."
     )
     users_max: Whole = setting(

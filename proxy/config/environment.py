@@ -23,8 +23,8 @@ _NO_SETTING = ("TOLLKEEPER_CONFIG", "TOLLKEEPER_MASTER_KEY")  # the path of the 
 def _table() -> dict[str, tuple[str, ...]]:
     table: dict[str, tuple[str, ...]] = dict(_SHORT)
     for section in _SECTIONS:
-        model = Settings.model_fields[section].annotation
-        for name, field in getattr(model, "model_fields", {}).items():
+        model = Settings.fields[section].annotation
+        for name, field in getattr(model, "fields", {}).items():
             if get_origin(field.annotation) is not dict:  # a variable has no words for one
                 table[_variable(section, name)] = (section, name)
     return table
@@ -67,7 +67,7 @@ def is_list(path: tuple[str, ...]) -> bool:
     """Return whether the setting is a list, which variables and flags write with commas."""
     annotation: object = Settings
     for name in path:
-        annotation = getattr(annotation, "model_fields", {})[name].annotation
+        annotation = getattr(annotation, "fields", {})[name].annotation
     return get_origin(annotation) is tuple
 
 

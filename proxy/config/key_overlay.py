@@ -42,7 +42,7 @@ def is_management(row: Row) -> bool:
 
 def stored_key(row: Row) -> ProviderKey:
     """Return the settings of a row; raises BlockError."""
-    key: ProviderKey = ProviderKey.model_validate({**row["settings"], "name": row["name"], "api_key": row["secret"]})
+    key: ProviderKey = ProviderKey.read({**row["settings"], "name": row["name"], "api_key": row["secret"]})
     return key
 
 
@@ -55,7 +55,7 @@ def _with_keys(name: str, provider: Provider, rows: list[Row]) -> Provider:
         keys = [_not_any()]
     if main is provider.api_key and tuple(keys) == provider.keys:
         return provider
-    return provider.model_copy(update={"api_key": main, "keys": tuple(keys)})
+    return provider.replaced({"api_key": main, "keys": tuple(keys)})
 
 
 def _with_management(provider: Provider, rows: list[Row]) -> Provider:
@@ -63,7 +63,7 @@ def _with_management(provider: Provider, rows: list[Row]) -> Provider:
     secrets = [row["secret"] for row in rows if row["secret"] is not None and not row["disabled"]]
     if provider.management_key or not secrets:
         return provider
-    return provider.model_copy(update={"management_key": secrets[0]})
+    return provider.replaced({"management_key": secrets[0]})
 
 
 def _not_any() -> ProviderKey:

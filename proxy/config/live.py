@@ -209,7 +209,7 @@ def keep_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str
     """Return the new settings, with those that need a restart as they were, and the names of these."""
     update: dict[str, object] = {}
     names: list[str] = []
-    for name, field in Settings.model_fields.items():
+    for name, field in Settings.fields.items():
         was, now = getattr(old, name), getattr(new, name)
         if was == now:
             continue
@@ -219,13 +219,13 @@ def keep_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str
         elif isinstance(was, Block):
             inner = {
                 key: getattr(was, key)
-                for key, field in type(was).model_fields.items()
+                for key, field in type(was).fields.items()
                 if field.restart and getattr(was, key) != getattr(now, key)
             }
             if inner:
-                update[name] = now.model_copy(update=inner)
+                update[name] = now.replaced(inner)
                 names += [f"{name}.{key}" for key in inner]
-    return new.model_copy(update=update), names
+    return new.replaced(update), names
 
 
 def _signature(paths: tuple[Path, ...]) -> Signature:

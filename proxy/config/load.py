@@ -246,7 +246,7 @@ class _FileReading:
         self._resolve_path("currency", "ecb_file")
         settings = None
         try:
-            settings = Settings.model_validate(self._data)
+            settings = Settings.read(self._data)
         except BlockError as error:
             for finding in findings(error.faults):
                 self._report(finding)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from proxy.config.block import Block, field_validator, setting
+from proxy.config.block import Block, check_field, setting
 from proxy.config.diagnostic import SettingError
 from proxy.config.provider import PriceSettings
 from proxy.config.values import Flag, Usd
@@ -29,7 +29,7 @@ class ModelSettings(Block):
         le=10**6,
     )
 
-    @field_validator("request_price")
+    @check_field("request_price")
     @classmethod
     def _exact(cls, value: Decimal | None) -> Decimal | None:
         if value is not None and value * _PUSD_PER_USD % 1:

@@ -18,18 +18,18 @@ def lay_models(file: Mapping[str, ModelSettings], rows: Iterable[Row]) -> Mappin
     found: dict[str, tuple[ModelSettings, list[str]]] = {}
     for row in rows:
         try:
-            stored = ModelSettings.model_validate(row["settings"])
+            stored = ModelSettings.read(row["settings"])
         except BlockError:  # it may have disabled it
             stored = ModelSettings(enabled=False)
         own = file.get(row["name"], ModelSettings())
         update = {
             name: getattr(stored, name)
-            for name in ModelSettings.model_fields
-            if name in stored.model_fields_set and name not in own.model_fields_set
+            for name in ModelSettings.fields
+            if name in stored.given and name not in own.given
         }
         if own.enabled and not stored.enabled:
             update["enabled"] = False
-        found[row["name"]] = own.model_copy(update=update), [*update]
+        found[row["name"]] = own.replaced(update), [*update]
     return found
 
 
@@ -37,7 +37,7 @@ def switched_off(providers: Mapping[str, Provider], rows: Iterable[Row]) -> dict
     """Return the providers that the database alone disables."""
     names = [row["name"] for row in rows if row["settings"].get("enabled") is False]
     return {
-        name: providers[name].model_copy(update={"enabled": False})
+        name: providers[name].replaced({"enabled": False})
         for name in names
         if name in providers and providers[name].enabled
     }

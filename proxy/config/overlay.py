@@ -32,7 +32,7 @@ OF_THE_FILE: Final = frozenset({"token_hash", "token_hashes", "tokens", "provide
 """Fields of a user that are no settings in the database: tokens and keys have tables of their own."""
 _INSTEAD_OF: Final = {"default_model": "default_preset", "default_preset": "default_model"}
 """Settings of which a block has one or the other."""
-_NOTHING: Final = Limits.model_validate({"cost": "$0/day"})
+_NOTHING: Final = Limits.read({"cost": "$0/day"})
 """The limits of what cannot be read: an unlimited bill is worse than a refusal that says why."""
 _KEPT: Final = 8192  # blocks that were read from rows; one is about a kilobyte
 
@@ -95,7 +95,7 @@ def lay_over(file: Settings, stored: StoredSettings) -> Overlay:
         "alerts": _alerts(file, stored, paths),
     }
     changed = {name: value for name, value in update.items() if value is not getattr(file, name)}
-    settings = file.model_copy(update=changed) if changed else file
+    settings = file.replaced(changed) if changed else file
     if stored.preferences:
         settings = settings.preferring({user: _preferences(one) for user, one in stored.preferences.items()})
     return Overlay(file, settings, frozenset(paths), unreadable_rows(file, stored))
@@ -110,7 +110,7 @@ def _users(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> Mapp
             merged = merge(own, stored_user(row), ("users", name), paths)
             if (row["disabled"] or user_problem(row) is not None) and not own.disabled:
                 paths.add(("users", name, "disabled"))
-                merged = merged.model_copy(update={"disabled": True})
+                merged = merged.replaced({"disabled": True})
             found[name] = merged
         elif row["made_by"] is None:
             found[name] = stored_user(row)
@@ -149,7 +149,7 @@ def _preferences(document: Row) -> PreferenceSettings:
 
 @lru_cache(maxsize=_KEPT)
 def _read_preferences(text: bytes) -> PreferenceSettings:
-    preferences: PreferenceSettings = PreferenceSettings.model_validate(orjson.loads(text))
+    preferences: PreferenceSettings = PreferenceSettings.read(orjson.loads(text))
     return preferences
 
 
@@ -175,7 +175,7 @@ def _limits(file: Settings, rows: Iterable[Row], paths: set[SettingPath]) -> dic
             update["limits"] = merge_limits(file.limits, limits, ("limits",), paths)
         elif row["scope"] == "each_user":
             merged = merge_limits(file.defaults.limits, limits, ("defaults", "limits"), paths)
-            update["defaults"] = file.defaults.model_copy(update={"limits": merged})
+            update["defaults"] = file.defaults.replaced({"limits": merged})
         else:
             name = row["name"]
             others = update.setdefault("use_case_limits", dict(file.use_case_limits))
@@ -192,7 +192,7 @@ def destination_problem(row: Row) -> str | None:
     if row["problem"] is not None:
         return f"cannot be opened: {row['problem']}; set it anew"
     try:
-        AlertDestination.model_validate({**row["settings"], **row["opened"]})
+        AlertDestination.read({**row["settings"], **row["opened"]})
     except BlockError as error:
         first = error.faults[0]
         return f"{first.place or 'it'}: {first.error} Set it anew."
@@ -205,11 +205,11 @@ def _alerts(file: Settings, stored: StoredSettings, paths: set[SettingPath]) -> 
     destinations: dict[str, AlertDestination] = {}
     for row in stored.alert_destinations:
         if row["name"] not in file.alerts.destinations and destination_problem(row) is None:
-            destinations[row["name"]] = AlertDestination.model_validate({**row["settings"], **row["opened"]})
+            destinations[row["name"]] = AlertDestination.read({**row["settings"], **row["opened"]})
             paths.add(("alerts", "destinations", row["name"]))
     for row in stored.alert_rules:
         if row["name"] not in file.alerts.rules and rule_problem(row, file) is None:
-            rules[row["name"]] = AlertRule.model_validate(row["settings"])
+            rules[row["name"]] = AlertRule.read(row["settings"])
             paths.add(("alerts", "rules", row["name"]))
     if not rules and not destinations:
         return file.alerts
@@ -217,25 +217,25 @@ def _alerts(file: Settings, stored: StoredSettings, paths: set[SettingPath]) -> 
         "rules": {**file.alerts.rules, **rules},
         "destinations": {**file.alerts.destinations, **destinations},
     }
-    return file.alerts.model_copy(update=update)
+    return file.alerts.replaced(update)
 
 
 def merge(own: B, stored: B, at: SettingPath, paths: set[SettingPath]) -> B:
     """Return a block of the file with what it leaves open filled in; paths: where those are noted."""
     update: dict[str, Any] = {}
-    for name in stored.model_fields_set - {"disabled"}:
+    for name in stored.given - {"disabled"}:
         value = getattr(stored, name)
         if isinstance(value, Limits):
             update[name] = merge_limits(getattr(own, name), value, (*at, name), paths)
         elif value is not None and deciding(own, name) is None:
             update[name] = value
             paths.add((*at, name))
-    return own.model_copy(update=update) if update else own
+    return own.replaced(update) if update else own
 
 
 def deciding(own: Block, name: str) -> str | None:
     """Return the setting by which a block of the file decides another, mostly that itself; None: it leaves it open."""
-    given = own.model_fields_set
+    given = own.given
     return next((each for each in (name, _INSTEAD_OF.get(name, name)) if each in given), None)
 
 
@@ -252,7 +252,7 @@ def merge_limits(own: Limits, stored: Limits, at: SettingPath, paths: set[Settin
         listed = merged.get(limit.kind, ())
         paths.add((*at, limit.kind, len(listed)))
         merged[limit.kind] = (*listed, limit)
-    return Limits.model_validate(merged)
+    return Limits.read(merged)
 
 
 def stored_user(row: Row) -> User:
@@ -262,7 +262,7 @@ def stored_user(row: Row) -> User:
     except BlockError:
         user = User(disabled=True, limits=_NOTHING)
     columns = {name: row[name] for name in OF_THE_ROW if row[name]}  # of any text: an older version checked no group
-    return user.model_copy(update=columns) if columns else user
+    return user.replaced(columns) if columns else user
 
 
 def stored_group(row: Row) -> Group:
@@ -333,29 +333,29 @@ def _problem_of(read: Callable[[bytes], Block], settings: Any) -> str | None:
 
 @lru_cache(maxsize=_KEPT)
 def _rule(text: bytes) -> AlertRule:
-    rule: AlertRule = AlertRule.model_validate(orjson.loads(text))
+    rule: AlertRule = AlertRule.read(orjson.loads(text))
     return rule
 
 
 @lru_cache(maxsize=_KEPT)
 def _model(text: bytes) -> ModelSettings:
-    model: ModelSettings = ModelSettings.model_validate(orjson.loads(text))
+    model: ModelSettings = ModelSettings.read(orjson.loads(text))
     return model
 
 
 @lru_cache(maxsize=_KEPT)
 def _user(text: bytes) -> User:
-    user: User = User.model_validate(orjson.loads(text))
+    user: User = User.read(orjson.loads(text))
     return user
 
 
 @lru_cache(maxsize=_KEPT)
 def _group(text: bytes) -> Group:
-    group: Group = Group.model_validate(orjson.loads(text))
+    group: Group = Group.read(orjson.loads(text))
     return group
 
 
 @lru_cache(maxsize=_KEPT)
 def _limits_in(text: bytes) -> Limits:
-    limits: Limits = Limits.model_validate(orjson.loads(text))
+    limits: Limits = Limits.read(orjson.loads(text))
     return limits

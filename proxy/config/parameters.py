@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from proxy.config.check import BeforeValidator
+from proxy.config.check import Reader
 from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import PlainText, typed
 
@@ -43,4 +43,4 @@ def _parameters(value: object) -> object:
     return value
 
 
-Parameters = Annotated[dict[str, Any], BeforeValidator(_parameters)]
+Parameters = Annotated[dict[str, Any], Reader(_parameters)]

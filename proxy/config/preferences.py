@@ -6,8 +6,8 @@ Setting by setting the nearest counts; parameters and use_cases are joined, name
 
 from typing import Annotated, Any, Self
 
-from proxy.config.block import Block, model_validator, setting
-from proxy.config.check import AfterValidator, BeforeValidator, WithJsonSchema
+from proxy.config.block import Block, check_block, setting
+from proxy.config.check import EditorSchema, Reader, Rule
 from proxy.config.diagnostic import SettingError
 from proxy.config.parameters import Parameters
 from proxy.config.values import Flag, PresetName, Text, UserName
@@ -41,9 +41,9 @@ def _of_an_answer(parameters: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
-Switch = Annotated[Flag, BeforeValidator(_switch), WithJsonSchema({"enum": [True, False, "on", "off"]})]
-ModelName = Annotated[Text, AfterValidator(_model_name)]
-DefaultParameters = Annotated[Parameters, AfterValidator(_of_an_answer)]
+Switch = Annotated[Flag, Reader(_switch), EditorSchema({"enum": [True, False, "on", "off"]})]
+ModelName = Annotated[Text, Rule(_model_name)]
+DefaultParameters = Annotated[Parameters, Rule(_of_an_answer)]
 
 
 class PreferenceSettings(Block):
@@ -76,7 +76,7 @@ class PreferenceSettings(Block):
         "Those of the top level.",
     )
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _has_one_default(self) -> Self:
         if self.default_model is not None and self.default_preset is not None:
             raise SettingError("contradicts default_model", "Keep one of the two.", key="default_preset", show=False)

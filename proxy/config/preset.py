@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from proxy.config.block import DAY_S, Block, field_validator, model_validator, required, setting
-from proxy.config.check import BeforeValidator, MinLength
+from proxy.config.block import DAY_S, Block, check_block, check_field, required, setting
+from proxy.config.check import FewestEntries, Reader
 from proxy.config.diagnostic import SettingError
 from proxy.config.parameters import Parameters, json_value
 from proxy.config.provider import Timeouts
@@ -38,14 +38,14 @@ class PresetTarget(Timeouts):
         "None.",
     )
 
-    @model_validator(mode="before")
+    @check_block(mode="before")
     @classmethod
     def _short_form(cls, data: object) -> object:
         if isinstance(data, str):
             return {"target": data}
         return data
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _is_one_of_both(self) -> Self:
         if (self.target is None) is (not self.static):
             raise SettingError(
@@ -64,7 +64,7 @@ class VariableSettings(Block):
         {}, "The allowed values and the text for each; a list if they are the same.", "Anything."
     )
 
-    @model_validator(mode="before")
+    @check_block(mode="before")
     @classmethod
     def _short_form(cls, data: object) -> object:
         if isinstance(data, str):
@@ -73,14 +73,14 @@ class VariableSettings(Block):
             return {"values": data}
         return data
 
-    @field_validator("values", mode="before")
+    @check_field("values", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
             return {str(one): str(one) for one in value}
         return value
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _default_is_one(self) -> Self:
         if self.default is not None and self.values and self.default not in self.values:
             raise SettingError(f"must be one of {', '.join(self.values)}", key="default", show=False)
@@ -102,7 +102,7 @@ class Checks(Block):
         "The failed answer is paid for, and so is the next one.",
     )
 
-    @field_validator("pattern")
+    @check_field("pattern")
     @classmethod
     def _compiles(cls, value: str | None) -> str | None:
         if value is not None:
@@ -120,7 +120,7 @@ class Checks(Block):
 class Preset(Timeouts):
     """A virtual model. A list of targets, or a single one, is its short form."""
 
-    targets: Annotated[tuple[PresetTarget, ...], MinLength(1), BeforeValidator(as_list)] = required(
+    targets: Annotated[tuple[PresetTarget, ...], FewestEntries(1), Reader(as_list)] = required(
         "What to call, best first: provider/model, or a model of the first provider."
     )
     select: Literal["ordered", "cheapest", "fastest", "balanced"] = setting(
@@ -158,12 +158,12 @@ class Preset(Timeouts):
     )
     checks: Checks = setting(Checks, "What an answer must be.", "Anything.")
 
-    @model_validator(mode="before")
+    @check_block(mode="before")
     @classmethod
     def _short_form(cls, data: object) -> object:
         return {"targets": data} if isinstance(data, str | list | tuple) else data
 
-    @field_validator("targets")
+    @check_field("targets")
     @classmethod
     def _static_is_last(cls, targets: tuple[PresetTarget, ...]) -> tuple[PresetTarget, ...]:
         for target in targets[:-1]:
@@ -173,12 +173,12 @@ class Preset(Timeouts):
                 )
         return targets
 
-    @field_validator("response_format", mode="before")
+    @check_field("response_format", mode="before")
     @classmethod
     def _json(cls, value: object) -> object:
         return json_value(value) if isinstance(value, Mapping) else value
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _limits_have_a_use_case(self) -> Self:
         if self.limits.all and self.use_case is None:
             raise SettingError(
@@ -186,7 +186,7 @@ class Preset(Timeouts):
             )
         return self
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _variables_are_used(self) -> Self:
         used = set(_VARIABLE.findall(self.system or ""))
         for name in self.variables:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from proxy.config.block import DAY_S, Block, field_validator, model_validator, required, setting
+from proxy.config.block import DAY_S, Block, check_block, check_field, required, setting
 from proxy.config.check import Otherwise
 from proxy.config.diagnostic import SettingError
 from proxy.config.outbound import read_proxy_url
@@ -115,7 +115,7 @@ class PriceSettings(Block):
         None, "USD per web search that the provider counts.", "Without it none; the row is flagged.", ge=0, le=10**6
     )
 
-    @field_validator(*TOKEN_PRICES, "request", "image", "web_search")
+    @check_field(*TOKEN_PRICES, "request", "image", "web_search")
     @classmethod
     def _exact(cls, value: Decimal | None) -> Decimal | None:
         # The twelfth decimal of USD per million tokens is one atto-USD a token, the unit of prices.
@@ -181,7 +181,7 @@ class KeyLimits(LimitsBlock):
     cost: CostLimits = setting((), "Money: $50/day.", "No limit.")
     requests: RequestLimits = setting((), "Requests to the provider: 1000/day.", "No limit.")
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _are_plain(self) -> Self:
         if any(limit.models or limit.on_spent != REFUSE for limit in self.all):
             text = "have amount, window and mode alone: a key that is used up is left aside until its window ends"
@@ -211,7 +211,7 @@ class ProviderKey(Block):
         None, "When it stops being used. Two keys whose times overlap change over without a gap.", "Never."
     )
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _has_a_time(self) -> Self:
         if self.valid_from is not None and self.valid_until is not None and self.valid_from >= self.valid_until:
             raise SettingError("ends before it begins", key="valid_until", show=False)
@@ -435,19 +435,19 @@ class Provider(Block):
         "Off.",
     )
 
-    @field_validator("proxy")
+    @check_field("proxy")
     @classmethod
     def _is_a_proxy(cls, proxy: Secret | None) -> Secret | None:
         return None if proxy is None else Secret(read_proxy_url(proxy.reveal()))
 
-    @field_validator("cost_field")
+    @check_field("cost_field")
     @classmethod
     def _is_place(cls, field: str | None) -> str | None:
         if field is None or _COST_FIELD.fullmatch(field):
             return field
         raise SettingError("must be a path like usage.cost, a header like x-litellm-response-cost, or none")
 
-    @model_validator(mode="after")
+    @check_block(mode="after")
     def _has_no_field_of_its_own(self) -> Self:
         if self.kind == "openrouter" and self.cost_field is not None:
             raise SettingError(
@@ -455,7 +455,7 @@ class Provider(Block):
             )
         return self
 
-    @field_validator("keys")
+    @check_field("keys")
     @classmethod
     def _names_differ(cls, keys: tuple[ProviderKey, ...]) -> tuple[ProviderKey, ...]:
         names = [key.name for key in keys]

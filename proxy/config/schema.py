@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from proxy.config.alerts import AlertDestination, AlertRule, Alerts, QuietHoursSettings
 from proxy.config.auto import AutoSettings, AutoWeights
-from proxy.config.block import DAY_S, Block, field_validator, setting
-from proxy.config.check import BeforeValidator, WithJsonSchema
+from proxy.config.block import DAY_S, Block, check_field, setting
+from proxy.config.check import EditorSchema, Reader
 from proxy.config.diagnostic import SettingError
 from proxy.config.end_users import EndUsers
 from proxy.config.model import ModelSettings
@@ -118,8 +118,8 @@ def _kept_for(value: object) -> str:
 
 KeptFor = Annotated[
     str,
-    BeforeValidator(_kept_for),
-    WithJsonSchema({"type": "string", "pattern": r"^([1-9][0-9]{0,4}d|forever)$"}),
+    Reader(_kept_for),
+    EditorSchema({"type": "string", "pattern": r"^([1-9][0-9]{0,4}d|forever)$"}),
 ]
 
 
@@ -223,7 +223,7 @@ class Server(Block):
         le=DAY_S,
     )
 
-    @field_validator("host", mode="beside")
+    @check_field("host", mode="beside")
     @classmethod
     def _beyond_loopback_is_meant(cls, before_it: Mapping[str, Any], host: str) -> str:
         if not is_loopback(host) and before_it.get("allow_insecure") is False:
@@ -395,7 +395,7 @@ class Quotas(Block):
         " (older name: on_unaffordable).",
         "Clients that ask for 32000 tokens each time would be refused with most of their money left.",
     )
-    budget_status: Annotated[Literal[400, 402, 429], BeforeValidator(typed_status)] = setting(
+    budget_status: Annotated[Literal[400, 402, 429], Reader(typed_status)] = setting(
         402,
         "Status of a refusal because a budget is spent: 402, 429 or 400.",
         "402 is OpenRouter's own for no credits; hardly any client retries it.",
@@ -526,9 +526,9 @@ class Settings(Block):
 
     def preferring(self, preferred: Mapping[str, PreferenceSettings]) -> Self:
         """Return the settings with other preferences of users."""
-        return self.model_copy(update={"_preferred": preferred})
+        return self.replaced({"_preferred": preferred})
 
-    @field_validator("admin", mode="beside")
+    @check_field("admin", mode="beside")
     @classmethod
     def _beyond_loopback_is_meant(cls, before_it: Mapping[str, Any], admin: AdminSettings) -> AdminSettings:
         server = before_it.get("server")
@@ -543,7 +543,7 @@ class Settings(Block):
                 )
         return admin
 
-    @field_validator("providers", mode="before")
+    @check_field("providers", mode="before")
     @classmethod
     def _known_by_name(cls, value: object) -> object:
         if not isinstance(value, Mapping):

@@ -86,7 +86,7 @@ def block_at(path: SequenceOf[str | int]) -> type[Block] | None:
 
 def _inside(kind: Any, step: str | int) -> Any:
     if isinstance(kind, type) and issubclass(kind, Block):
-        field = kind.model_fields.get(str(step))
+        field = kind.fields.get(str(step))
         return _bare(field.annotation) if field is not None else None
     if get_origin(kind) is dict and isinstance(step, str):
         return _bare(get_args(kind)[1])

@@ -37,7 +37,7 @@ def in_force(loaded: LoadedConfig, overlay: Overlay, *, has_users: bool = True) 
 
     has_users: with what users have of their own, who may be thousands.
     """
-    settings = overlay.settings if has_users else overlay.settings.model_copy(update={"users": {}})
+    settings = overlay.settings if has_users else overlay.settings.replaced({"users": {}})
     for path, value in _leaves(settings, ()):
         if path == ("users",) and not has_users:
             continue
@@ -63,16 +63,16 @@ def given_json(block: Block) -> dict[str, Any]:
     """Return what a block was given, as JSON values; secrets are ``***``."""
     return {
         name: given_json(value) if isinstance(value, Block) else _plain(value)
-        for name in type(block).model_fields
-        if name in block.model_fields_set and (value := getattr(block, name)) is not None
+        for name in type(block).fields
+        if name in block.given and (value := getattr(block, name)) is not None
     }
 
 
 def _leaves(value: Any, path: SettingPath) -> Iterator[tuple[SettingPath, Any]]:
-    if isinstance(value, PresetTarget) and value.model_fields_set == {"target"}:  # in its short form
+    if isinstance(value, PresetTarget) and value.given == {"target"}:  # in its short form
         yield path, value.target
     elif isinstance(value, Block):
-        for name in type(value).model_fields:
+        for name in type(value).fields:
             yield from _leaves(getattr(value, name), (*path, name))
     elif isinstance(value, dict) and value:
         for name, item in value.items():
@@ -86,7 +86,7 @@ def _leaves(value: Any, path: SettingPath) -> Iterator[tuple[SettingPath, Any]]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Block):
-        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        return {name: _plain(getattr(value, name)) for name in type(value).fields}
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):

@@ -3,8 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from proxy.config.block import Block, model_validator, required, setting
-from proxy.config.check import AfterValidator, BeforeValidator, MinLength, WithJsonSchema
+from proxy.config.block import Block, check_block, required, setting
+from proxy.config.check import EditorSchema, FewestEntries, Reader, Rule
 from proxy.config.diagnostic import SettingError
 from proxy.config.limit import MODES, Limit, parse_limit
 from proxy.config.limit_entries import limits_by_kind
@@ -34,7 +34,7 @@ _LIMIT_FORMS: dict[str, Any] = {
     ]
 }
 _ONE_OR_MORE_FORMS: dict[str, Any] = {"anyOf": [*_LIMIT_FORMS["anyOf"], {"type": "array", "items": _LIMIT_FORMS}]}
-_ONE_OR_MORE = WithJsonSchema(_ONE_OR_MORE_FORMS)
+_ONE_OR_MORE = EditorSchema(_ONE_OR_MORE_FORMS)
 
 
 def _no_twins(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
@@ -49,11 +49,11 @@ def _no_twins(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
     return limits
 
 
-_LISTED = (BeforeValidator(as_list), AfterValidator(_no_twins), _ONE_OR_MORE)
+_LISTED = (Reader(as_list), Rule(_no_twins), _ONE_OR_MORE)
 
 
-def _one(kind: str) -> BeforeValidator:
-    return BeforeValidator(partial(parse_limit, kind))
+def _one(kind: str) -> Reader:
+    return Reader(partial(parse_limit, kind))
 
 
 CostLimits = Annotated[tuple[Annotated[Limit, _one("cost")], ...], *_LISTED]
@@ -63,10 +63,10 @@ RequestLimits = Annotated[tuple[Annotated[Limit, _one("requests")], ...], *_LIST
 class LimitsBlock(Block):
     """What may be used; each is one limit or a list, and all of them hold. A list of entries is another form of it."""
 
-    @model_validator(mode="before")
+    @check_block(mode="before")
     @classmethod
     def _entries(cls, data: object) -> object:
-        return limits_by_kind(data, tuple(cls.model_fields)) if isinstance(data, list | tuple) else data
+        return limits_by_kind(data, tuple(cls.fields)) if isinstance(data, list | tuple) else data
 
     def of(self, kind: str) -> tuple[Limit, ...]:
         """Return the limits of one kind."""
@@ -99,7 +99,7 @@ class UserLimits(PreferenceSettings):
     """What is the same for everyone, a group and a user."""
 
     limits: Limits = setting(Limits, "What each of them may use.", "No limit.")
-    models: Annotated[tuple[Text, ...], MinLength(1), BeforeValidator(as_list)] | None = setting(
+    models: Annotated[tuple[Text, ...], FewestEntries(1), Reader(as_list)] | None = setting(
         None, "Models and presets that may be asked for; * stands for any text.", "All."
     )
     max_tokens: Whole | None = setting(
@@ -172,7 +172,7 @@ class User(UserLimits):
     def all_tokens(self) -> tuple[Token, ...]:
         """Return every token of the user, ``token`` and ``tokens`` alike."""
         plain = (self.token_hash, *self.token_hashes) if self.token_hash else self.token_hashes
-        return (*(Token.model_construct(hash=digits) for digits in plain), *self.tokens)
+        return (*(Token.unchecked(hash=digits) for digits in plain), *self.tokens)
 
 
 def _entries_schema(kinds: tuple[str, ...], terms: dict[str, Any]) -> dict[str, Any]:

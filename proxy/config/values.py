@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from proxy.config.check import BeforeValidator, WithJsonSchema
+from proxy.config.check import EditorSchema, Reader
 from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import FLAGS, NUMBER, WHOLE
 from proxy.core.secret import Secret
@@ -284,52 +284,48 @@ def _text(value: object) -> str:
     return str(value)
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-Number = Annotated[Decimal, BeforeValidator(_number), WithJsonSchema({"type": "number"})]
-Rate = Annotated[Decimal, BeforeValidator(_rate), WithJsonSchema({"type": "number"})]
-Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
-Usd = Annotated[Decimal, BeforeValidator(_usd), WithJsonSchema({"type": ["number", "string"]})]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": ["integer", "string"]})]
-Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-SecretText = Annotated[Secret, BeforeValidator(read_secret_text), WithJsonSchema({"type": "string", "writeOnly": True})]
+Whole = Annotated[int, Reader(_whole)]
+Number = Annotated[Decimal, Reader(_number), EditorSchema({"type": "number"})]
+Rate = Annotated[Decimal, Reader(_rate), EditorSchema({"type": "number"})]
+Day = Annotated[date, Reader(_day), EditorSchema({"type": "string", "format": "date"})]
+Usd = Annotated[Decimal, Reader(_usd), EditorSchema({"type": ["number", "string"]})]
+Seconds = Annotated[float, Reader(_seconds)]
+Flag = Annotated[bool, Reader(_flag)]
+Size = Annotated[int, Reader(_size), EditorSchema({"type": ["integer", "string"]})]
+Moment = Annotated[datetime, Reader(_moment), EditorSchema({"type": "string", "format": "date-time"})]
+SecretText = Annotated[Secret, Reader(read_secret_text), EditorSchema({"type": "string", "writeOnly": True})]
 TokenHash = Annotated[
     str,
-    BeforeValidator(_token_hash),
-    WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"}),
+    Reader(_token_hash),
+    EditorSchema({"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"}),
 ]
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[str, Reader(_text)]
 
 
 def _checked(check: Any) -> Any:
-    return BeforeValidator(lambda value: check(_text(value)))
+    return Reader(lambda value: check(_text(value)))
 
 
 Zone = Annotated[str, _checked(_zone)]
 BaseUrl = Annotated[str, _checked(_base_url)]
-Origin = Annotated[str, BeforeValidator(_origin)]
-ListenAddress = Annotated[str, BeforeValidator(_listen_address)]
+Origin = Annotated[str, Reader(_origin)]
+ListenAddress = Annotated[str, Reader(_listen_address)]
 HostName = Annotated[str, _checked(_host_name)]
-FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
-DatabasePath = Annotated[Path, BeforeValidator(_database), WithJsonSchema({"type": "string"})]
-HeaderName = Annotated[str, BeforeValidator(_header_name)]
+FilePath = Annotated[Path, Reader(_path), EditorSchema({"type": "string"})]
+DatabasePath = Annotated[Path, Reader(_database), EditorSchema({"type": "string"})]
+HeaderName = Annotated[str, Reader(_header_name)]
 _PERSON = "a name is 1 to 64 letters, digits or . _ @ + -"
-UserName = Annotated[str, BeforeValidator(partial(_name, NAME, _PERSON))]
+UserName = Annotated[str, Reader(partial(_name, NAME, _PERSON))]
 PresetName = Annotated[
     str,
-    BeforeValidator(partial(_name, PRESET_NAME, "a preset's name is 1 to 128 letters, digits or . _ @ : / -")),
+    Reader(partial(_name, PRESET_NAME, "a preset's name is 1 to 128 letters, digits or . _ @ : / -")),
 ]
 ProviderName = Annotated[
     str,
-    BeforeValidator(partial(_name, PROVIDER_NAME, "a provider's name is 1 to 64 letters, digits or . _ -")),
+    Reader(partial(_name, PROVIDER_NAME, "a provider's name is 1 to 64 letters, digits or . _ -")),
 ]
 ModelPattern = Annotated[
     str,
-    BeforeValidator(
-        partial(_name, re.compile(r"[^\x00-\x1f\x7f]{1,256}"), "a model's name is 1 to 256 printable characters")
-    ),
+    Reader(partial(_name, re.compile(r"[^\x00-\x1f\x7f]{1,256}"), "a model's name is 1 to 256 printable characters")),
 ]
-CurrencyCode = Annotated[
-    str, BeforeValidator(partial(_name, re.compile("[A-Z]{3}"), "must be three capital letters like SEK"))
-]
+CurrencyCode = Annotated[str, Reader(partial(_name, re.compile("[A-Z]{3}"), "must be three capital letters like SEK"))]

@@ -168,7 +168,7 @@ def check_rule(settings: Mapping[str, Any]) -> AlertRule:
         check_alert_rule(settings)
     except SettingsError as error:
         raise UserError(str(error), error.field or None) from None
-    rule: AlertRule = AlertRule.model_validate(settings)
+    rule: AlertRule = AlertRule.read(settings)
     return rule
 
 
@@ -178,7 +178,7 @@ def check_destination(settings: Mapping[str, Any]) -> AlertDestination:
         check_alert_destination(settings)
     except SettingsError as error:
         raise UserError(str(error), error.field or None) from None
-    destination: AlertDestination = AlertDestination.model_validate(settings)
+    destination: AlertDestination = AlertDestination.read(settings)
     return destination
 
 

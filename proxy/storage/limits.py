@@ -102,7 +102,7 @@ def read_limit(kind: object, value: object) -> Limit:
 
 def limits_of(settings: Mapping[str, Any]) -> Limits:
     """Return the limits of a row's settings."""
-    limits: Limits = Limits.model_validate(settings)
+    limits: Limits = Limits.read(settings)
     return limits
 
 

@@ -41,7 +41,7 @@ def check_model(name: str, settings: Mapping[str, Any]) -> None:
     if not 0 < len(name) <= _NAME_CHARS_MAX or not name.isprintable():
         raise UserError(f"The name of a model is 1 to {_NAME_CHARS_MAX} printable characters; * stands for any text.")
     try:
-        ModelSettings.model_validate(settings)
+        ModelSettings.read(settings)
     except BlockError as error:
         first = error.faults[0]
         raise UserError(f"{first.place}: {str(first.error).rstrip('.')}.") from None

@@ -24,7 +24,7 @@ class PreferenceStore(Protocol):
 def read_preferences(value: Any) -> PreferenceSettings:
     """Return the settings of a document; raises UserError that names the field at fault."""
     try:
-        found: PreferenceSettings = PreferenceSettings.model_validate(value)
+        found: PreferenceSettings = PreferenceSettings.read(value)
     except BlockError as error:
         first = error.faults[0]
         raise UserError(f"{first.place or 'preferences'}: {str(first.error).rstrip('.')}.") from None

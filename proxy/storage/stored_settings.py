@@ -17,9 +17,9 @@ from proxy.config.schema import AlertDestination, AlertRule, Group, Limits, User
 from proxy.config.setting_path import written
 from proxy.core.errors import TollkeeperError
 
-USER_SETTINGS = tuple(name for name in User.model_fields if name not in OF_THE_ROW | OF_THE_FILE)
-GROUP_SETTINGS = tuple(Group.model_fields)
-KEY_SETTINGS = tuple(name for name in ProviderKey.model_fields if name not in ("name", "api_key", "api_key_file"))
+USER_SETTINGS = tuple(name for name in User.fields if name not in OF_THE_ROW | OF_THE_FILE)
+GROUP_SETTINGS = tuple(Group.fields)
+KEY_SETTINGS = tuple(name for name in ProviderKey.fields if name not in ("name", "api_key", "api_key_file"))
 
 
 class SettingsError(TollkeeperError):
@@ -86,7 +86,7 @@ def _check_names(value: Any, known: Iterable[str], what: str) -> None:
 
 def _check(model: type[Block], value: Any, at: tuple[str, ...]) -> None:
     try:
-        model.model_validate(value)
+        model.read(value)
     except BlockError as error:
         first = findings(fault.below(at) for fault in error.faults)[0]
         field = written(tuple(step for step in first.path[len(at) :] if step != KEY))

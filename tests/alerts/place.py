@@ -39,9 +39,7 @@ class Watched:
         self.clock = MovedClock(at.app.services.clock)
         settings = at.app.live.current.settings
         given = {"rules": rules, **alerts}
-        snapshot = replace(
-            at.app.live.current, settings=settings.model_copy(update={"alerts": Alerts.model_validate(given)})
-        )
+        snapshot = replace(at.app.live.current, settings=settings.replaced({"alerts": Alerts.read(given)}))
         self.services = replace(at.app.services, clock=self.clock, live=FixedLive(snapshot, at.app.live.loaded))
         self.woken = 0
         self.watch = self.restarted()

@@ -51,7 +51,7 @@ async def test_reading_many_limits_takes_turns_and_rests(tmp_path: Path, monkeyp
 
         other = asyncio.create_task(others())
         try:
-            rule = AlertRule.model_validate({"watch": "limit_share", "limits": ["requests", "cost"]})
+            rule = AlertRule.read({"watch": "limit_share", "limits": ["requests", "cost"]})
             now_ms = watched.clock.now_ms()
             (most,) = await measures.limit_share(rule, (), now_ms)
             assert most.value == 0, "idle limits are one reading"

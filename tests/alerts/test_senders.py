@@ -30,7 +30,7 @@ DELIVERY = StoredDelivery(7, "alert_00000003", MESSAGE, "hook", "waiting", 0, 0,
 
 
 def destination(**fields: Any) -> AlertDestination:
-    found: AlertDestination = AlertDestination.model_validate({"timeout_s": 5, **fields})
+    found: AlertDestination = AlertDestination.read({"timeout_s": 5, **fields})
     return found
 
 
@@ -119,7 +119,7 @@ async def test_literals_are_refused_when_written_and_when_sent(host: str) -> Non
         with pytest.raises(ValueError, match="leads to an address of this machine"):
             destination(kind="webhook", url=f"https://{host}:{at.port}/")
         hook = destination(kind="webhook", url=f"https://{host}:{at.port}/", allow_private=True)
-        result = await WebhookSender().send(hook.model_copy(update={"allow_private": False}), DELIVERY)
+        result = await WebhookSender().send(hook.replaced({"allow_private": False}), DELIVERY)
         assert result.is_final
         assert at.connections == 0
 
@@ -129,7 +129,7 @@ async def test_the_last_gate_is_the_socket_itself(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("proxy.jobs.alerts.webhook.host_problem", lambda _: None)
     async with receiver() as at:
         hook = destination(kind="webhook", url=f"https://127.0.0.1:{at.port}/", allow_private=True)
-        result = await WebhookSender().send(hook.model_copy(update={"allow_private": False}), DELIVERY)
+        result = await WebhookSender().send(hook.replaced({"allow_private": False}), DELIVERY)
         assert result == SendResult("127.0.0.1 is an inner address; allow_private is not set", is_final=True)
         assert at.connections == 0
 
@@ -201,7 +201,7 @@ async def test_what_a_mail_server_refuses_is_a_result() -> None:
 
 async def test_no_mail_goes_to_an_inner_server_unless_that_is_meant() -> None:
     async with mail_server() as server:
-        inner = mail(server.port).model_copy(update={"allow_private": False})
+        inner = mail(server.port).replaced({"allow_private": False})
         assert (await send_mail(inner, DELIVERY)).is_final
         assert not server.mails
 
@@ -231,7 +231,7 @@ async def test_a_command_that_fails_hangs_or_floods_is_a_result(tmp_path: Path) 
     async with nothing_leaks():
         result = await run_command(program(tmp_path, "import sys; sys.exit('no pager')"), DELIVERY)
         assert result.problem == f"{sys.executable} ended with 1: no pager"
-        hanging = program(tmp_path, "import time; time.sleep(600)").model_copy(update={"timeout_s": 0.5})
+        hanging = program(tmp_path, "import time; time.sleep(600)").replaced({"timeout_s": 0.5})
         assert "was ended" in str((await run_command(hanging, DELIVERY)).problem)
         flood = program(tmp_path, "import sys; sys.stderr.write('x' * 10_000_000); sys.exit(3)")
         result = await run_command(flood, DELIVERY)

@@ -31,7 +31,7 @@ def gaps(stored: list[str], **more: object) -> list[str]:
     return [
         gap.text
         for gap in find_missing_limits(
-            lay_over(Settings.model_validate({"providers": OPENROUTER, **more}), StoredSettings(rows)), rows, tokens
+            lay_over(Settings.read({"providers": OPENROUTER, **more}), StoredSettings(rows)), rows, tokens
         )
     ]
 

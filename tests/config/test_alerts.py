@@ -43,7 +43,7 @@ def test_each_kind_works_with_its_name_alone(tmp_path: Path, kind: Any) -> None:
     ],
 )
 def test_thresholds_in_the_unit_of_their_kind(watch: str, at: Any, levels: tuple[float, ...]) -> None:
-    assert AlertRule.model_validate({"watch": watch, "at": at}).levels == levels
+    assert AlertRule.read({"watch": watch, "at": at}).levels == levels
 
 
 WRONG_RULES: list[tuple[dict[str, Any], str]] = [

@@ -11,7 +11,7 @@ from proxy.core.secret import Secret
 
 
 def providers(**blocks: Any) -> dict[str, Provider]:
-    return dict(Settings.model_validate({"providers": blocks}).providers)
+    return dict(Settings.read({"providers": blocks}).providers)
 
 
 def row(provider: str, name: str, **more: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def test_what_follows(tmp_path: Path, on_spent: Any, expected: OnSpent) -> None:
     assert found.on_spent == expected
     again = parse_limit("cost", as_setting(found))
     assert again == found
-    assert Limits.model_validate({"cost": [as_setting(found)]}).all == (found,)
+    assert Limits.read({"cost": [as_setting(found)]}).all == (found,)
 
 
 def test_a_limit_is_told_with_its_terms() -> None:

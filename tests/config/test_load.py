@@ -956,7 +956,7 @@ yaml_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
-_NAMES = sorted({name for block in schema_blocks().values() for name in block.model_fields})
+_NAMES = sorted({name for block in schema_blocks().values() for name in block.fields})
 
 
 @settings(max_examples=count(400, 0.3), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

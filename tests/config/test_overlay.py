@@ -22,7 +22,7 @@ def texts(limits: Limits) -> list[str]:
 
 
 def settings_of(**more: Any) -> Settings:
-    return Settings.model_validate(more)
+    return Settings.read(more)
 
 
 def test_nothing_stored_leaves_the_very_same_settings() -> None:
@@ -147,7 +147,7 @@ def test_a_destination_that_passes_no_longer_stops_nobody() -> None:
         {"name": name, "settings": {"kind": "webhook"}, "opened": {"url": Secret(url)}, "problem": None}
         for name, url in (("old", "https://127.0.0.1/"), ("good", "https://hooks.example.com/x"))
     ]
-    file = Settings.model_validate({})
+    file = Settings.read({})
     assert list(lay_over(file, StoredSettings(alert_destinations=rows)).settings.alerts.destinations) == ["good"]
     assert "leads to an address of this machine" in str(destination_problem(rows[0]))
     assert destination_problem(rows[1]) is None

@@ -74,7 +74,7 @@ def test_the_example_names_every_setting() -> None:
     for kind, indent in (("Defaults", 2), ("EndUsers", 2), ("Group", 4), ("User", 4)):
         found = re.findall(rf"^ {{{indent}}}# (default_preset|default_model): ", example(), re.MULTILINE)
         used |= {(kind, name) for name in found}
-    wanted = {(block.__name__, name) for block in schema_blocks().values() for name in block.model_fields}
+    wanted = {(block.__name__, name) for block in schema_blocks().values() for name in block.fields}
     assert wanted - used == set()
 
 
@@ -84,8 +84,8 @@ def test_what_the_example_calls_defaults_are_the_defaults(tmp_path: Path) -> Non
     assert settings.log == Log()
     assert settings.ledger == LedgerSettings()
     openrouter = settings.providers["openrouter"]
-    default = Provider.model_validate({"kind": "openrouter", "base_url": "https://openrouter.ai/api/v1"})
-    for name in Provider.model_fields:
+    default = Provider.read({"kind": "openrouter", "base_url": "https://openrouter.ai/api/v1"})
+    for name in Provider.fields:
         if name not in ("api_key", "attribution"):
             assert getattr(openrouter, name) == getattr(default, name), name
 
@@ -95,9 +95,9 @@ def test_what_the_example_calls_defaults_are_the_defaults(tmp_path: Path) -> Non
 
 def test_every_setting_has_a_help_text_and_a_reason_for_its_default() -> None:
     for prefix, block in schema_blocks().items():
-        for name, field in block.model_fields.items():
+        for name, field in block.fields.items():
             assert field.description, f"{prefix}.{name}"
-            assert field.why or field.is_required() or field.default_factory is not None, f"{prefix}.{name}"
+            assert field.why or field.is_required() or field.default_block is not None, f"{prefix}.{name}"
 
 
 # --- the JSON Schema

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from textwrap import fill
 from typing import Any
 
-from proxy.config.block import Block, Field
+from proxy.config.block import Block, BlockField
 from proxy.config.provider import Timeouts
 from proxy.config.schema import Defaults
 from proxy.config.show import _plain, schema_blocks
@@ -48,16 +48,16 @@ def written(page: str) -> str:
 def _own(prefix: str, block: type[Block]) -> Iterable[str]:
     """Yield the settings of a block that need a row: neither blocks with a table of their own, nor shared ones."""
     path = "" if prefix in ("", "top level") else f"{prefix}."
-    for name, field in block.model_fields.items():
+    for name, field in block.fields.items():
         has_table = any(re.fullmatch(rf"{re.escape(path + name)}(\[\]|\.<\w+>)?", other) for other in BLOCKS)
         if not has_table and _home(prefix, name, field) is None:
             yield name
 
 
-def _home(prefix: str, name: str, field: Field) -> str | None:
+def _home(prefix: str, name: str, field: BlockField) -> str | None:
     """Return the link to the table that has a shared setting, None where it is this block's own."""
     for block, (home, link) in _SHARED.items():
-        shared = block.model_fields.get(name)
+        shared = block.fields.get(name)
         if shared is not None and prefix != home and _cells(shared) == _cells(field):
             return link
     return None
@@ -66,9 +66,9 @@ def _home(prefix: str, name: str, field: Field) -> str | None:
 def _text(prefix: str, block: type[Block], names: list[str], *, whole: bool) -> str:
     head = "Setting" if prefix == "top level" else f"In `{prefix}`"
     lines = [f"| {head} | Default | What it does |", "|---|---|---|"] if names else []
-    lines += [f"| `{name}` | {' | '.join(_cells(block.model_fields[name]))} |" for name in names]
+    lines += [f"| `{name}` | {' | '.join(_cells(block.fields[name]))} |" for name in names]
     shared: dict[str, list[str]] = {}
-    for name, field in block.model_fields.items():
+    for name, field in block.fields.items():
         link = _home(prefix, name, field) if whole else None
         if link:
             shared.setdefault(link, []).append(f"`{name}`")
@@ -76,10 +76,10 @@ def _text(prefix: str, block: type[Block], names: list[str], *, whole: bool) -> 
     return "\n".join(lines)
 
 
-def _cells(field: Field) -> tuple[str, str]:
+def _cells(field: BlockField) -> tuple[str, str]:
     why = f" *{field.why}*" if field.why else ""
     restart = " Needs a restart." if field.restart else ""
-    default = "required" if field.is_required() else _default(field.get_default())
+    default = "required" if field.is_required() else _default(field.made_default())
     return default, f"{field.description}{restart}{why}".replace("|", "\\|")
 
 

@@ -328,7 +328,7 @@ async def test_what_is_read_is_the_end_users_own(opened: Open) -> None:
 
 
 def test_their_limits_keep_their_rows() -> None:
-    settings = Settings.model_validate({"end_users": {"group": "g", "limits": {"cost": "$5"}}, "groups": {"g": {}}})
+    settings = Settings.read({"end_users": {"group": "g", "limits": {"cost": "$5"}}, "groups": {"g": {}}})
     row: dict[str, Any] = {"name": "eva", "group": None, "settings": {}, "disabled": False, "made_by": "tok_1"}
     quotas = configured_quotas(settings, [row, {**row, "name": "bob", "made_by": None}])
     assert quotas == {Quota("user:eva", "cost", 5 * 10**12, "total")}

@@ -17,7 +17,7 @@ from proxy.wire.user_jwt import UserJwtError, UserJwtReader
 SECRET = "s" * 32
 NOW_MS = 1_800_000_000_000
 UNSIGNED = UserNaming(EndUsers())
-SIGNED = UserNaming(EndUsers.model_validate({"jwt_secret": SECRET}))
+SIGNED = UserNaming(EndUsers.read({"jwt_secret": SECRET}))
 READER = UserJwtReader(SECRET)
 TEXTS = st.text(max_size=80) | st.from_regex(NAME, fullmatch=True)
 NUMBERS = st.integers() | st.floats() | st.integers(NOW_MS // 1000 - 5, NOW_MS // 1000 + 5)

@@ -73,7 +73,7 @@ PREFIXED = st.builds(
 @given(NAMES | PREFIXED)
 def test_no_header_that_names_people_travels(name: str) -> None:
     try:
-        EndUsers.model_validate({"user_header": name})
+        EndUsers.read({"user_header": name})
     except BlockError:
         return
     assert pick_request_headers([(name, "eva")]) == []

@@ -29,7 +29,7 @@ SIZE_BYTES = 100
 
 
 def snapshot(**quotas: Any) -> Snapshot:
-    settings = Settings.model_validate({"providers": {"openrouter": {"api_key": "sk-x"}}, "quotas": quotas})
+    settings = Settings.read({"providers": {"openrouter": {"api_key": "sk-x"}}, "quotas": quotas})
     zone = ZoneInfo("UTC")
     return Snapshot(settings, build_directory(settings, [], [], {}), {}, {}, Hosts(), zone, routing_of(settings))
 

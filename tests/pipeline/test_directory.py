@@ -34,7 +34,7 @@ def database(
 @pytest.mark.parametrize("expires_ms", [None, END_MS + 1000])
 def test_a_configured_users_end_holds_for_tokens_in_the_database(expires_ms: int | None) -> None:
     token = new_token()
-    settings = Settings.model_validate({"users": {"anna": {"expires_at": END.isoformat()}}})
+    settings = Settings.read({"users": {"anna": {"expires_at": END.isoformat()}}})
     directory = build_directory(settings, *database(token, expires_ms=expires_ms))
     assert authenticate(sent(token), directory, END_MS - 1).user == "anna"
     with pytest.raises(CallerError) as caught:
@@ -45,7 +45,7 @@ def test_a_configured_users_end_holds_for_tokens_in_the_database(expires_ms: int
 
 def test_a_token_that_ends_before_its_user_ends_first() -> None:
     token = new_token()
-    settings = Settings.model_validate({"users": {"anna": {"expires_at": END.isoformat()}}})
+    settings = Settings.read({"users": {"anna": {"expires_at": END.isoformat()}}})
     directory = build_directory(settings, *database(token, expires_ms=END_MS - 5000))
     with pytest.raises(CallerError, match="This token of user 'anna' has expired"):
         authenticate(sent(token), directory, END_MS - 5000)
@@ -53,7 +53,7 @@ def test_a_token_that_ends_before_its_user_ends_first() -> None:
 
 def test_a_user_who_is_disabled_in_the_configuration_is_refused_by_any_token() -> None:
     token = new_token()
-    directory = build_directory(Settings.model_validate({"users": {"anna": {"disabled": True}}}), *database(token))
+    directory = build_directory(Settings.read({"users": {"anna": {"disabled": True}}}), *database(token))
     with pytest.raises(CallerError) as caught:
         authenticate(sent(token), directory, 0)
     assert caught.value.status == 403

@@ -39,7 +39,7 @@ def test_the_nearest_level_that_says_something_counts(levels: list[PreferenceSet
     top = {"sms": "top", "fax": "top"}
     found = join_preferences(levels, top, PRESETS)
     if found is None:
-        assert all(level.model_fields_set <= set() or not _says(level) for level in levels)
+        assert all(level.given <= set() or not _says(level) for level in levels)
         return
     for n, level in enumerate(levels):
         nearer = levels[:n]

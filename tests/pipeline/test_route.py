@@ -16,7 +16,7 @@ from proxy.pipeline.values.route import Route, Target
 from proxy.policy.prompt_template import Variable
 from proxy.wire.endpoint import CHAT, EMBEDDINGS, Endpoint
 
-SETTINGS = Settings.model_validate(
+SETTINGS = Settings.read(
     {"providers": {"openrouter": {"api_key": "sk-x"}, "local": {"base_url": "http://127.0.0.1:9/v1"}}}
 )
 FAST, SLOW = Target("openrouter", "a/fast"), Target("local", "slow")

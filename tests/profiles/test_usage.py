@@ -55,7 +55,7 @@ def reply_of(profile: Profile, tokens: dict[str, int], *, include_usage: bool) -
 
 
 def priced(profile: Profile, usage: Usage | None) -> int | None:
-    price = own_price(PriceSettings.model_validate(own_prices(profile.models[0].price)))
+    price = own_price(PriceSettings.read(own_prices(profile.models[0].price)))
     found = None if usage is None else price_usage(price, usage)
     return None if found is None else found.pusd
 

@@ -109,7 +109,7 @@ class _with_auto:  # noqa: N801 - reads as the verb that it is
         live = self._stand.app.live
         self._before = live.settings
         loaded = live.loaded
-        settings = loaded.settings.model_copy(update={"auto": AutoSettings.model_validate(self._auto)})
+        settings = loaded.settings.replaced({"auto": AutoSettings.read(self._auto)})
         live._loaded = type(loaded)(settings, loaded.path, loaded.warnings, loaded.fingerprint, loaded.watched)
         await live.rebuild()
 

@@ -46,7 +46,7 @@ async def check_stored(request: AdminRequest, kind: str, name: str) -> None:
 def words_of_block(block: AlertRule | AlertDestination) -> dict[str, Any]:
     """Return what was set of a block, in the words of the configuration; secrets are left out."""
     plain = block_json(block)
-    return {name: plain[name] for name in sorted(block.model_fields_set) if name not in DESTINATION_SECRETS}
+    return {name: plain[name] for name in sorted(block.given) if name not in DESTINATION_SECRETS}
 
 
 def check_named(request: AdminRequest, rule: AlertRule) -> None:

@@ -115,7 +115,7 @@ def _check(people: People, name: str, settings: Mapping[str, Any]) -> None:
     people.check_parent(name, settings.get("parent"))
     people.check_presets(settings)
     if settings.get("limits"):
-        people.check_terms(Limits.model_validate(settings["limits"]).all)
+        people.check_terms(Limits.read(settings["limits"]).all)
 
 
 async def _remove(request: AdminRequest) -> AdminAnswer:

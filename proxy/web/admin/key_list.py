@@ -84,7 +84,7 @@ def entry(held: HeldKey, deps: Deps, now_ms: int) -> dict[str, Any]:
 
 def _settings_of(row: Row) -> ProviderKey:
     settings = {} if is_management(row) else row["settings"]
-    return ProviderKey.model_validate({**settings, "name": row["name"]})
+    return ProviderKey.read({**settings, "name": row["name"]})
 
 
 def draining(row: Row, deps: Deps) -> int:

@@ -284,7 +284,7 @@ async def _check(request: AdminRequest, name: str, changes: Mapping[str, Any], *
     people = await request.deps.people.read()
     own = people.overlay.file.models.get(name)
     for field in changes:
-        if own is not None and field in own.model_fields_set and field != "enabled":
+        if own is not None and field in own.given and field != "enabled":
             people.refuse_decided(("models", name, field))
     if own is not None and not own.enabled and is_enabling:
         people.refuse_decided(("models", name, "enabled"))

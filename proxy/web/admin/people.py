@@ -159,7 +159,7 @@ class People(Struct, frozen=True):
                 if by is not None and getattr(own, name) != value:
                     self.refuse_decided((*at, by))
             elif value is not None:
-                taken = {limit.place for limit in Limits.model_validate(value).all}
+                taken = {limit.place for limit in Limits.read(value).all}
                 for one in held(LimitScope("all"), own.limits, (*at, name)):
                     if one.limit.place in taken:
                         self.refuse_decided(one.path)
@@ -219,7 +219,7 @@ def _limits(people: People) -> Iterator[HeldLimit]:
 def words_of(block: User | Group) -> dict[str, Any]:
     """Return what a user or a group has of its own, in the words of the configuration; no secret is among them."""
     names = USER_SETTINGS if isinstance(block, User) else GROUP_SETTINGS
-    given = {name for name in names if name in block.model_fields_set and getattr(block, name) is not None}
+    given = {name for name in names if name in block.given and getattr(block, name) is not None}
     found: dict[str, Any] = {name: value for name, value in given_json(block).items() if name in given - {"limits"}}
     if block.limits.all:
         found["limits"] = as_settings(block.limits.all)

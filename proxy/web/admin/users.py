@@ -203,11 +203,11 @@ def _check_open(people: People, name: str, changes: Mapping[str, Any], now_ms: i
     people.check_open(own, {**given, **settings}, ("users", name))
     people.check_presets(settings)
     if settings.get("limits"):
-        people.check_terms(Limits.model_validate(settings["limits"]).all)
+        people.check_terms(Limits.read(settings["limits"]).all)
     if own is not None and own.disabled and changes.get("disabled") is False:
         people.refuse_decided(("users", name, "disabled"))
     if settings.get("expires_at") is not None:
-        end_ms = moment_ms(User.model_validate({"expires_at": settings["expires_at"]}).expires_at)
+        end_ms = moment_ms(User.read({"expires_at": settings["expires_at"]}).expires_at)
         check_ahead(end_ms, "settings.expires_at", now_ms)
 
 

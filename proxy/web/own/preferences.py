@@ -25,7 +25,7 @@ from proxy.web.json_reply import json_reply
 
 _BODY_MAX_BYTES = 64 << 10
 _BODY_TIMEOUT_S = 30.0
-FIELDS = tuple(PreferenceSettings.model_fields)
+FIELDS = tuple(PreferenceSettings.fields)
 
 
 async def show_preferences(context: RequestContext, deps: Deps) -> Reply:
