@@ -21,9 +21,7 @@ class FramedMeter:
     """
 
     __slots__ = (
-        "_before",
-        "_behind",
-        "_between",
+        "_frame",
         "_frames_left",
         "_known_max_bytes",
         "_last_event",
@@ -39,8 +37,8 @@ class FramedMeter:
         self._known_max_bytes = min(max_event_bytes, LARGE_BYTES)  # a large event is looked at closely
         self.cuts = False  # something of each event is taken out
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
-        self._before = self._behind = b""  # the two ends of an event that is known; b"": none is
-        self._between: tuple[bytes, ...] = ()  # what stands between its texts, where it has several
+        # of an event that is known its begin and its end, both with their lengths, and what stands between its texts
+        self._frame: tuple[bytes | None, int, bytes, int, tuple[bytes, ...]] = (None, 0, b"", 0, ())
         self._last_event = b""  # the last one that was not known
         self._frames_left = _FRAMES_MAX  # how often a frame may still be learnt
         self.data_lines = 0
@@ -70,14 +68,17 @@ class FramedMeter:
 
         If nothing is cut it may go to the client as it came.
         """
-        before, behind = self._before, self._behind
-        at = start + len(before)
-        if read[start:at] != before or not (before and self._nothing_begun) or end - start > self._known_max_bytes:
+        before, before_bytes, behind, behind_bytes, between = self._frame
+        at, behind_at = start + before_bytes, end - behind_bytes
+        if (
+            read[start:at] != before
+            or read[behind_at:end] != behind
+            or at > behind_at
+            or not self._nothing_begun
+            or end - start > self._known_max_bytes
+        ):
             return False
-        behind_at = end - len(behind)
-        if at > behind_at or read[behind_at:end] != behind:
-            return False
-        for part in self._between:
+        for part in between:
             found = read.find(part, at, behind_at)
             if found < 0 or _COLON in read[at:found]:
                 return False
@@ -106,8 +107,8 @@ class FramedMeter:
         frame = frame_of(self._last_event, event) if event.count(b"data:") == 1 else ()
         self._last_event = event
         if len(frame) > 1:
-            self._before, *between, self._behind = frame
-            self._between = tuple(between)
+            before, *between, behind = frame
+            self._frame = before, len(before), behind, len(behind), tuple(between)
 
 
 def frame_of(one: bytes, other: bytes) -> tuple[bytes, ...]:

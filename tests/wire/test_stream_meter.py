@@ -546,6 +546,7 @@ def test_events_that_differ_in_their_text_alone_are_known_by_their_ends() -> Non
     meter = StreamMeter()
     for text in ("", "a", "b"):
         meter.feed(say(text))
-    assert meter._before
-    assert say("c").startswith(meter._before)
-    assert say("c").endswith(meter._behind)
+    before, _, behind, _, _ = meter._frame
+    assert before
+    assert say("c").startswith(before)
+    assert say("c").endswith(behind)

@@ -248,11 +248,14 @@ class UpstreamConnection(asyncio.Protocol):
             answer.fault = error
             answer.wake()
             return True
-        if may_go_on is False:
-            answer.take = answer.take_chunk = None
-            answer.stopped = True
-            answer.wake()
-        return may_go_on is not None
+        if may_go_on:
+            return True
+        if may_go_on is None:
+            return False
+        answer.take = answer.take_chunk = None
+        answer.stopped = True
+        answer.wake()
+        return True
 
     def _learn(self, answer: PooledResponse, data: bytes) -> None:
         """Keep the pattern of a whole answer's head for the next ones."""
