@@ -5,7 +5,9 @@ They run on the data of a file whose single values may still be wrong; what has 
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from proxy.config.diagnostic import SettingError
 from proxy.config.group_tree import circle
@@ -17,7 +19,7 @@ Path = tuple[str | int, ...]
 Finding = tuple[Path, str]
 
 
-class _Terms(NamedTuple):
+class _Terms(Struct, frozen=True):
     """What a limit says besides its amount, and where it stands. downgrade: the preset; None: it does not."""
 
     path: Path

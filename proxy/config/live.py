@@ -10,8 +10,9 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.config.block import Block
@@ -28,7 +29,7 @@ _TOLD_MAX = 20  # changes in one line of the log
 _log = logging.getLogger("tollkeeper.config")
 
 
-class ConfigChange(NamedTuple):
+class ConfigChange(Struct, frozen=True):
     """Other settings are in force. by: who asked for the reload, as they were told; None: the file has changed.
 
     before, after: fingerprints of the files. changes: what is another for whom, without a secret.

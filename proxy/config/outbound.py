@@ -4,8 +4,9 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Mapping
-from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from proxy.config.diagnostic import SettingError
 from proxy.config.values import is_loopback
@@ -15,7 +16,7 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _PORTS = {"http": 80, "https": 443}
 
 
-class ProxySetting(NamedTuple):
+class ProxySetting(Struct, frozen=True):
     """A proxy of the environment, and the variable that names it."""
 
     variable: str

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
+from msgspec import Struct
 
 from proxy.config.block import Block
 from proxy.config.check import BlockError
@@ -37,7 +38,7 @@ _NOTHING: Final = Limits.read({"cost": "$0/day"})
 _KEPT: Final = 8192  # blocks that were read from rows; one is about a kilobyte
 
 
-class StoredSettings(NamedTuple):
+class StoredSettings(Struct, frozen=True):
     """What the database holds of settings: rows of storage/users.py, storage/groups.py and so on."""
 
     users: Sequence[Row] = ()
@@ -65,7 +66,7 @@ class UnreadableRow(NamedTuple):
         return f"{self.kind} {self.name}: {self.problem}".replace("  ", " ")
 
 
-class Overlay(NamedTuple):
+class Overlay(Struct, frozen=True):
     """The file's settings, those in force, and the paths of what the database decides in these."""
 
     file: Settings

@@ -18,7 +18,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final
+
+from msgspec import Struct
 
 from proxy.core.child_python import bare_environ, child_command
 from proxy.core.errors import LedgerError
@@ -34,7 +36,7 @@ class ChildGoneError(Exception):
     """The process has ended or was ended; the text says how, after "the process …"."""
 
 
-class ProcessorLook(NamedTuple):
+class ProcessorLook(Struct, frozen=True):
     """What a process has computed so far, and whether it wants to go on."""
 
     at_s: float

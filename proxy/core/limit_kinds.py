@@ -5,7 +5,9 @@ is a row here, and a migration where it is kept in columns that the ledger does 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, Protocol
+
+from msgspec import Struct
 
 from proxy.core.counts import Counts
 
@@ -20,7 +22,7 @@ class Contents(Protocol):
     images_out: int
 
 
-class PieceRule(NamedTuple):
+class PieceRule(Struct, frozen=True):
     """How a kind that few requests take any of is counted.
 
     sent and made return how many a request sends, and how many it asks the answer for. used returns what it took, and
@@ -38,7 +40,7 @@ def _images_used(asked: int, sent: int, counts: Counts) -> int:
     return max(asked, counted + sent if is_made else counted)
 
 
-class LimitKind(NamedTuple):
+class LimitKind(Struct, frozen=True):
     """One kind of limit.
 
     name is the setting, the option of commands, and the word in texts and headers. window is the one that a limit has
@@ -116,7 +118,7 @@ Taken = tuple[int, int, int, tuple[int, ...]]
 """What a request takes: cost in pico-USD, tokens, requests, and of each of PIECES."""
 
 
-class Pieces(NamedTuple):
+class Pieces(Struct, frozen=True):
     """What one attempt of a request asks for of each of PIECES, and what of it the request itself sends."""
 
     asked: tuple[int, ...] = NO_PIECES

@@ -1,9 +1,11 @@
 """What follows when a limit has no room for a request."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 
-class OnSpent(NamedTuple):
+class OnSpent(Struct, frozen=True):
     """refuse: the request is refused. downgrade: it goes by a preset instead. slow: it waits for its turn.
 
     preset: of downgrade. a_minute: how many requests slow lets in a minute.

@@ -1,14 +1,15 @@
 """Where to ask what an attempt cost: the provider that it went to, and the keys that may know it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy.pipeline.snapshot import Snapshot
 from proxy.providers.generation import GenerationAccess
 from proxy.providers.key import OWN
 
 
-class LookupPlace(NamedTuple):
+class LookupPlace(Struct, frozen=True):
     """Where to ask for an attempt, in order. is_its_own: with the key it was sent with, which alone can deny it."""
 
     accesses: Sequence[GenerationAccess]

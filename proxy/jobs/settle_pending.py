@@ -8,7 +8,8 @@ import logging
 from collections.abc import KeysView, Mapping, Sequence
 from itertools import chain, repeat
 from types import MappingProxyType
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy.core.clock import Clock
 from proxy.core.limit_kinds import Pieces
@@ -238,7 +239,7 @@ class SettlePending:
         return None, always_unknown
 
 
-class _Figure(NamedTuple):
+class _Figure(Struct, frozen=True):
     """What one attempt cost, and the provider's record if it was looked up."""
 
     part: SettledAttempt

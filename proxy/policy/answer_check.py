@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import orjson
+from msgspec import Struct
 
 MAX_CHARS = 1_000_000
 """A longer text is not read against a schema or a pattern; it fails as too_long_to_check."""
@@ -20,7 +21,7 @@ class SchemaError(ValueError):
     """A schema that cannot be used, by the operator's mistake. Its text says what is wrong."""
 
 
-class CheckRules(NamedTuple):
+class CheckRules(Struct, frozen=True):
     """What is checked; None and False: it is not. schema counts only beside json.
 
     pattern comes from the operator's configuration and is searched for with Python's re, which a pattern such as (a+)+$

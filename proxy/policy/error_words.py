@@ -10,7 +10,9 @@ The words are those of public documentation and of error messages that people qu
 
 import re
 from functools import cache
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from msgspec import Struct
 
 Kind = Literal[
     "bad_key",  # the key is wrong, expired or disabled
@@ -30,7 +32,7 @@ Kind = Literal[
 ]
 
 
-class ErrorPhrase(NamedTuple):
+class ErrorPhrase(Struct, frozen=True):
     """texts: a pattern; "" matches nothing."""
 
     kind: Kind
@@ -38,7 +40,7 @@ class ErrorPhrase(NamedTuple):
     texts: str
 
 
-class PhraseMatch(NamedTuple):
+class PhraseMatch(Struct, frozen=True):
     """phrase: what was found, a code or the part of the text; in lower case."""
 
     kind: Kind

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from msgspec import Struct
+
 EMPTY = "empty"
 
 Where = Literal["connect", "sent", "status", "answer", "content"]
@@ -165,7 +167,7 @@ class Failure(NamedTuple):
         return value if value is not None or self.error is None else self.error.get(name)
 
 
-class ErrorWords(NamedTuple):
+class ErrorWords(Struct, frozen=True):
     """The words of an error in lower case: its codes, wherever they are in it, and its texts joined."""
 
     codes: frozenset[str]

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
+
 from proxy.policy.error_words import Kind, PhraseMatch, kind_of
 from proxy.policy.failure import EMPTY, ErrorWords, Failure, words_of
 from proxy.policy.quota.window import window_bounds
@@ -52,7 +54,7 @@ class Decision(NamedTuple):
     phrase: str | None = None
 
 
-class Reading(NamedTuple):
+class Reading(Struct, frozen=True):
     """A failure and the meaning of its words."""
 
     failure: Failure
@@ -65,7 +67,7 @@ class Reading(NamedTuple):
         return None if self.match is None else self.match.kind
 
 
-class Case(NamedTuple):
+class Case(Struct, frozen=True):
     """One row of the table. aside gives the seconds to set aside for, by the failure and the time in epoch ms."""
 
     case: str

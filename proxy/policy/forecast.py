@@ -10,6 +10,8 @@ from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
+
 from proxy.policy.quota.window import window_bounds
 
 FORECAST_FROM: Final = 10  # percent of a window
@@ -18,7 +20,7 @@ _WEEKS_MIN = 2  # with fewer each day weighs the same
 _DAYS = 7
 
 
-class Weekdays(NamedTuple):
+class Weekdays(Struct, frozen=True):
     """What a millisecond of each weekday weighs, from Monday on; all above 0."""
 
     weights: tuple[int, ...]

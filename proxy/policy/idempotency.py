@@ -1,11 +1,13 @@
 """What happens to a request whose Idempotency-Key was used before: it runs, or learns the first one's result. Pure."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 Repeat = Literal["anew", "not_over", "over"]
 
 
-class EarlierRequest(NamedTuple):
+class EarlierRequest(Struct, frozen=True):
     """The request that had the key before, as in its row of the ledger. state None: it has no row."""
 
     request_id: int

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from msgspec import Struct
+
 PROBE_MS = 30_000
 """While all keys are set aside, how often one of them is asked all the same.
 
@@ -13,7 +15,7 @@ _WAITS = frozenset({"rate_limited"})  # reasons that end when the provider said
 _MODELS_MAX = 1000  # names of models come from callers, and must not fill memory
 
 
-class KeyFacts(NamedTuple):
+class KeyFacts(Struct, frozen=True):
     """One key by its configured name, unique within the provider.
 
     A lower priority goes first; among equals weight is the share. It is used from valid_from_ms on and before
@@ -27,7 +29,7 @@ class KeyFacts(NamedTuple):
     valid_until_ms: int | None = None
 
 
-class KeyView(NamedTuple):
+class KeyView(Struct, frozen=True):
     """For display: set_aside_until_ms is the end of the key's suspension, None while it is in use."""
 
     name: str

@@ -17,6 +17,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from msgspec import Struct
+
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd
 from proxy.policy.breaker import State
 from proxy.policy.model_features import NOTHING_SAID, ModelFeatures
@@ -43,7 +45,7 @@ _SUCCESS_MIN: Final = 0.01
 _KINDS: Final = {"json_object": "json", "json_schema": "structured"}
 
 
-class JobNeeds(NamedTuple):
+class JobNeeds(Struct, frozen=True):
     """What a job asks of a model: names of NEEDS, and the tokens of prompt and answer together that it takes."""
 
     features: frozenset[str] = frozenset()
@@ -66,7 +68,7 @@ class ModelCandidate(NamedTuple):
     quality: float | None = None
 
 
-class ChoiceWeights(NamedTuple):
+class ChoiceWeights(Struct, frozen=True):
     price: float = 1.0
     speed: float = 1.0
     quality: float = 1.0
@@ -86,7 +88,7 @@ class ChoiceRules(NamedTuple):
     models_max: int | None = None
 
 
-class RankedModel(NamedTuple):
+class RankedModel(Struct, frozen=True):
     """A candidate by its position in the input, what the job costs there (None: not known), and why it stands here."""
 
     position: int
@@ -95,12 +97,12 @@ class RankedModel(NamedTuple):
     reasons: tuple[str, ...]
 
 
-class RejectedModel(NamedTuple):
+class RejectedModel(Struct, frozen=True):
     position: int
     reason: str
 
 
-class ModelChoice(NamedTuple):
+class ModelChoice(Struct, frozen=True):
     """The models that may do a job, the best first, and why the others may not. missing: needs that none fulfils."""
 
     ranked: tuple[RankedModel, ...]

@@ -8,6 +8,8 @@ by id in the place of the list; texts in the place of objects. Pure.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 _LISTS = ("data", "models", "result", "items")
 _NAMES = ("id", "name", "model")
 _ID_CHARS_MAX = 512
@@ -27,7 +29,7 @@ class ParsedModelList(NamedTuple):
     flaws: tuple[str, ...]
 
 
-class Lengths(NamedTuple):
+class Lengths(Struct, frozen=True):
     """Tokens that a model takes (input and output together) and writes at most; None: the list does not say."""
 
     context_tokens: int | None = None

@@ -7,12 +7,13 @@ first that fits.
 
 import fnmatch
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy.policy.pricing.price import Price
 
 
-class ModelRule(NamedTuple):
+class ModelRule(Struct, frozen=True):
     """What is said under one name. None: nothing; request_pusd: on top of what the provider charges."""
 
     name: str

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 ANY = "*"
 _PARTS = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._~*-]*)(?::([0-9]+|\*))?", re.ASCII)
 _PORTS = {"http": "80", "https": "443"}
 
 
-class _Pattern(NamedTuple):
+class _Pattern(Struct, frozen=True):
     """Scheme, host (``*`` or ``*.domain`` for many) and port (``*`` for any) of origins that may call."""
 
     scheme: str

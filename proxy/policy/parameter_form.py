@@ -7,12 +7,14 @@ override it, and so does what a target has refused lately.
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from proxy.core.endpoint_kind import Endpoint
 
 
-class ParameterForm(NamedTuple):
+class ParameterForm(Struct, frozen=True):
     """What differs for one target. It never changes what the client itself sent.
 
     without: fields that are left out. names: (field, its name there). most: the greatest bound of an answer, in tokens.
@@ -58,7 +60,7 @@ def _least(one: int | None, other: int | None) -> int | None:
     return min(known, default=None)
 
 
-class KnownForm(NamedTuple):
+class KnownForm(Struct, frozen=True):
     """Applies to chat completions of models whose name begins as models says, at hosts that end so."""
 
     hosts: tuple[str, ...]

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+from msgspec import Struct
 
 # {{name}} before {name}: of the former the inner braces must not be taken for a variable.
 _PLACE = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -10,7 +12,7 @@ _PLACE = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)\}\}|\{([A-Za-z_][A-Za-z0-9_]*
 Problem = Literal["missing", "not_allowed", "wrong_type"]
 
 
-class Variable(NamedTuple):
+class Variable(Struct, frozen=True):
     """The allowed values of a variable. default None: it is required. values None: any text.
 
     A mapping of values gives the text that stands in the prompt for each allowed value, the default's as well.

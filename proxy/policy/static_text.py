@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 DEFAULT = "default"
 """The name under which the text for everything else stands."""
 
 
-class StaticText(NamedTuple):
+class StaticText(Struct, frozen=True):
     """A static answer; keyword is the one that was found, None for the default text."""
 
     text: str

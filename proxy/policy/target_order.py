@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
+from msgspec import Struct
+
 from proxy.policy.breaker import State
 from proxy.policy.model_features import NOTHING_SAID, ModelFeatures
 from proxy.policy.pricing.body_facts import BodyFacts
@@ -36,7 +38,7 @@ _NO_MATTER_MS = 100.0
 _BYTES_PER_TOKEN_MOST = 8
 
 
-class RequestNeeds(NamedTuple):
+class RequestNeeds(Struct, frozen=True):
     """What a request asks of a model. input_tokens_least is how long the prompt is at the very least."""
 
     tools: bool = False
@@ -46,7 +48,7 @@ class RequestNeeds(NamedTuple):
     input_tokens_least: int = 0
 
 
-class Candidate(NamedTuple):
+class Candidate(Struct, frozen=True):
     """A target with what is known of it. latency_ms: to the first content, recently; error_rate: 0 to 1, recently."""
 
     name: str
@@ -74,7 +76,7 @@ class Order(NamedTuple):
     note: str | None = None
 
 
-class _Ranked(NamedTuple):
+class _Ranked(Struct, frozen=True):
     """key sorts; unknown tells that the figure it should sort by is not known."""
 
     position: int

@@ -5,7 +5,9 @@ on, a prompt that it never answers. So the same request of the same user is hear
 says nothing while another user is served.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 HEARD_S: Final = 600.0
 """For how long a failure is remembered: one that times out takes minutes to be met a second time."""
@@ -13,7 +15,7 @@ HEARD_S: Final = 600.0
 _MOST: Final = 200  # failures that are kept apart
 
 
-class Witness(NamedTuple):
+class Witness(Struct, frozen=True):
     """Whose request failed, and a number that identifies its body."""
 
     user: str

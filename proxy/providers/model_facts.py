@@ -1,14 +1,15 @@
 """What a provider's list says about one model besides its price."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.policy.model_features import NOTHING_SAID, ModelFeatures, read_features
 from proxy.policy.model_list import read_lengths
 
 
-class ModelFacts(NamedTuple):
+class ModelFacts(Struct, frozen=True):
     """context_tokens, output_tokens None: the list does not say."""
 
     context_tokens: int | None = None

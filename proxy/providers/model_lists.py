@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from msgspec import Struct, field
@@ -49,7 +49,7 @@ class ModelListing(Struct):
     moves: dict[str, "MovedPrices"] = field(default_factory=dict)  # by model, the last ones since the start
 
 
-class MovedPrices(NamedTuple):
+class MovedPrices(Struct, frozen=True):
     """What of a model's prices a refresh has changed, and when (epoch ms)."""
 
     at_ms: int

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from msgspec import Struct
+
 KEPT_MS = 86_400_000
 
 
@@ -12,7 +14,7 @@ class PostClaim(NamedTuple):
     body_hash: bytes
 
 
-class StoredPost(NamedTuple):
+class StoredPost(Struct, frozen=True):
     """A POST that was done. status and answer are None where the answer was not kept: it held a secret, or a crash."""
 
     body_hash: bytes

@@ -7,6 +7,8 @@ follow are written in one transaction: nothing is told twice, and nothing that w
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from msgspec import Struct
+
 from proxy.config.alerts import LOG, AlertDestination, AlertRule
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.alert_state import AlertState
@@ -27,7 +29,7 @@ class StateNote(NamedTuple):
     state: AlertState | None
 
 
-class AlertNote(NamedTuple):
+class AlertNote(Struct, frozen=True):
     """One thing to be told, and to whom: each destination with the time (epoch ms) before which it hears nothing.
 
     threshold: which, with its measure. once_ms: the window or the firing that it is told once of.
@@ -100,7 +102,7 @@ class StoredSilence(NamedTuple):
     actor: str
 
 
-class AlertRows(NamedTuple):
+class AlertRows(Struct, frozen=True):
     """All that the evaluation and lists need, of one moment.
 
     samples: by measure and subject, oldest first. fired_ms: when a rule fired last.

@@ -96,7 +96,7 @@ class AuditFault(NamedTuple):
     text: str
 
 
-class AuditVerification(NamedTuple):
+class AuditVerification(Struct, frozen=True):
     """What a look over the whole chain found. faults: the first of fault_count. head None: there is no entry yet."""
 
     entries: int

@@ -5,7 +5,7 @@ and no float.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import orjson
 from msgspec import Struct
@@ -82,7 +82,7 @@ class Slice(Struct, frozen=True):
     done: float
 
 
-class Chunk(NamedTuple):
+class Chunk(Struct, frozen=True):
     """A piece of a file: its bytes, how many rows it holds, and how far through the range it reaches, from 0 to 1."""
 
     data: bytes

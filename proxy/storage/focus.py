@@ -7,7 +7,7 @@ Late truths are rows of their own, corrections billed in the month in which they
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import orjson
 from msgspec import Struct
@@ -21,7 +21,7 @@ _NAMES = {"openrouter": "OpenRouter", "openai": "OpenAI", "anthropic": "Anthropi
 _UNKNOWN = "Unknown"  # of a name that must not be empty
 
 
-class ChargeTokens(NamedTuple):
+class ChargeTokens(Struct, frozen=True):
     """Tokens of a charge; those of input that were cached or written to a cache, and of output that were reasoning."""
 
     input: int = 0
@@ -34,7 +34,7 @@ class ChargeTokens(NamedTuple):
 NO_TOKENS = ChargeTokens()
 
 
-class ChargeOwner(NamedTuple):
+class ChargeOwner(Struct, frozen=True):
     """Whose charge of what, as in the key of the roll-up."""
 
     user: str
@@ -70,7 +70,7 @@ class FocusCharge(Struct, frozen=True):
     source: str = ""
 
 
-class ChargeSlice(NamedTuple):
+class ChargeSlice(Struct, frozen=True):
     """Some charges, and how far through the range they reach, from 0 to 1."""
 
     charges: Sequence[FocusCharge]

@@ -167,7 +167,7 @@ class PerformanceFilter(Struct, frozen=True):
         return ("" if self.by == "all" else provider), (model if self.by == "model" else "")
 
 
-class ModelPerformance(NamedTuple):
+class ModelPerformance(Struct, frozen=True):
     """How a model of a provider answered. cost_pusd: of all of its requests, with late corrections."""
 
     provider: str

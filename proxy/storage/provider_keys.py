@@ -6,7 +6,9 @@ configuration), disabled, created_ms, rotated_ms. A row without a hint only stop
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from proxy.config.key_overlay import MANAGEMENT
 from proxy.core.secret import Secret
@@ -21,7 +23,7 @@ _HINTED_FROM_CHARS: Final = 16  # of a shorter key four characters would be too 
 Row = Mapping[str, Any]
 
 
-class SealedHashes(NamedTuple):
+class SealedHashes(Struct, frozen=True):
     """What the audit trail keeps of a key: the SHA-256 of its ciphertext before a change and after it."""
 
     before: str | None

@@ -104,7 +104,7 @@ class DayResult(Struct, frozen=True):
     activity: Mapping[str, Sequence[ActivitySum]] = field(default_factory=dict)
 
 
-class StoredEntry(NamedTuple):
+class StoredEntry(Struct, frozen=True):
     """A difference of a day, as it was found last."""
 
     provider: str

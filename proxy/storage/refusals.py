@@ -55,7 +55,7 @@ class RefusalSelection(Struct, frozen=True):
     error: str | None = None
 
 
-class RefusalSum(NamedTuple):
+class RefusalSum(Struct, frozen=True):
     """How many requests were refused. key holds a text for each word, "" for none."""
 
     key: tuple[str, ...]

@@ -133,7 +133,7 @@ class QuotaTotals(Struct, frozen=True):
     rows: list[SettledRow]
 
 
-class LimitPart(NamedTuple):
+class LimitPart(Struct, frozen=True):
     """A part of what is spent that has totals of its own: under a use case, on a set of models, or both."""
 
     use_case: str | None = None

@@ -133,14 +133,14 @@ class AttemptEntry(NamedTuple):
     permaslug: str | None
 
 
-class RequestPage(NamedTuple):
+class RequestPage(Struct, frozen=True):
     """Requests, newest first. before_id: where the next page begins; None: there is none."""
 
     entries: Sequence[RequestEntry]
     before_id: int | None
 
 
-class AttemptPage(NamedTuple):
+class AttemptPage(Struct, frozen=True):
     """Attempts, newest first. before: request and number where the next page begins; None: there is none."""
 
     entries: Sequence[AttemptEntry]

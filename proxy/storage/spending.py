@@ -218,7 +218,7 @@ class UnsettledSum(Struct, frozen=True):
     flagged: int
 
 
-class LateSum(NamedTuple):
+class LateSum(Struct, frozen=True):
     """Costs that became known late, of one reason and source: what they moved the sums by. local: as cost_local."""
 
     reason: str
@@ -228,7 +228,7 @@ class LateSum(NamedTuple):
     local: Decimal | None
 
 
-class PeriodSpending(NamedTuple):
+class PeriodSpending(Struct, frozen=True):
     """All that was spent in a time: by the words that were asked for, and by day; late costs are in both.
 
     tables: by the words of further tables, in order.

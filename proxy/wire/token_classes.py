@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Final, NamedTuple
 
+from msgspec import Struct
+
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.wire.usage_shape import MAX_TOKENS, UsageShape
 
@@ -331,7 +333,7 @@ def _flat(usage: Mapping[str, Any]) -> Mapping[str, Any]:
     return usage
 
 
-class _Reading(NamedTuple):
+class _Reading(Struct, frozen=True):
     """One way to understand the counts: all of the prompt, and all that was written."""
 
     input_tokens: int

@@ -8,7 +8,9 @@ came. A chunk that says more than the usage stays: citations and timings are the
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from proxy.wire.sse import data_spans
 
@@ -21,7 +23,7 @@ _ENVELOPE: Final = frozenset(  # fields of every chunk that add nothing new
 )
 
 
-class _Member(NamedTuple):
+class _Member(Struct, frozen=True):
     """One member of the object: where the comma before it stands, its key and its value; all in characters."""
 
     comma_at: int

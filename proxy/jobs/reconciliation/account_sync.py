@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
@@ -45,7 +45,7 @@ log = logging.getLogger("tollkeeper.reconciliation")
 _DAY_MS: Final = 86_400_000
 
 
-class _ProviderKeys(NamedTuple):
+class _ProviderKeys(Struct, frozen=True):
     """The keys of one provider by hash: the names of all that it ever had here, and those that are in use."""
 
     names: Mapping[str, str]
@@ -223,7 +223,7 @@ class AccountSync:
         return found
 
 
-class _Asked(NamedTuple):
+class _Asked(Struct, frozen=True):
     """What is compared: of whose account, which day, for which keys, and when the first request began here."""
 
     reader: _Reader
@@ -232,7 +232,7 @@ class _Asked(NamedTuple):
     begun_ms: int
 
 
-class _Look(NamedTuple):
+class _Look(Struct, frozen=True):
     """One comparison, and how fine it is."""
 
     comparison: DayComparison

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct, field
 
@@ -50,7 +50,7 @@ class DayBill(Struct, frozen=True):
     has_upstream: bool = True
 
 
-class _HourAnswers(NamedTuple):
+class _HourAnswers(Struct, frozen=True):
     """What the provider answered of an hour, zipped: a busy one has megabytes."""
 
     bodies: Sequence[bytes]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -30,7 +30,7 @@ _TAIL_MS: Final = 2 * _HOUR_MS
 _CREATED: Final = re.compile(r"gen-(\d{10})-")  # an id begins with the second in which it was made
 
 
-class CallSums(NamedTuple):
+class CallSums(Struct, frozen=True):
     """What the calls of a day and of the hours after it come to, in pico-USD; day: of those on the day alone.
 
     most_pusd: what any sum of some of them could come to.
@@ -43,7 +43,7 @@ class CallSums(NamedTuple):
     day_pusd: int = 0
 
 
-class BillSums(NamedTuple):
+class BillSums(Struct, frozen=True):
     """What the bill says of a day beside its calls; see DayBooks for the fields."""
 
     account_pusd: int | None
@@ -52,7 +52,7 @@ class BillSums(NamedTuple):
     has_upstream: bool
 
 
-class CallLook(NamedTuple):
+class CallLook(Struct, frozen=True):
     """What the ledger has of the day. untold: how many calls no row names, or no row was told the cost of."""
 
     has_rows: bool
@@ -60,7 +60,7 @@ class CallLook(NamedTuple):
     untold: int
 
 
-class ComparisonSize(NamedTuple):
+class ComparisonSize(Struct, frozen=True):
     """A comparison without its parts; entries and pairs: how many there are to fetch."""
 
     booked_pusd: int

@@ -11,6 +11,8 @@ has been told is part of the state, and the state is stored in the transaction t
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
+from msgspec import Struct
+
 _AHEAD_MAX_MS: Final = 7 * 86_400_000
 Told = Literal["fired", "recovered"]
 
@@ -36,7 +38,7 @@ class AlertState(NamedTuple):
 AT_REST = AlertState()
 
 
-class Thresholds(NamedTuple):
+class Thresholds(Struct, frozen=True):
     """at: lowest first, or highest first where is_below. margin: how far a value must come back to be over.
 
     for_ms: how long it must be reached; is_windowed: a new window begins at rest, whatever the old one came to.

@@ -3,7 +3,9 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from proxy.core.limit_kinds import BY_NAME
 from proxy.core.money import pusd_to_usd
@@ -21,7 +23,7 @@ duration_bucket: Final[Callable[[int], int]] = partial(bisect_right, _BUCKETS)
 """Return the bucket of a duration in ms, 0 below 1; each is 6 % wider than the one before."""
 
 
-class AlertReading(NamedTuple):
+class AlertReading(Struct, frozen=True):
     """One value of one subject. scope: what a rule's scope is matched with. window_ms: of a windowed kind, its window.
 
     detail: the figures behind it, in words.

@@ -1,11 +1,12 @@
 """Hours of the day in which only what is urgent is sent; the rest waits for their end."""
 
 from datetime import UTC, datetime, time, timedelta
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
 
-class QuietHours(NamedTuple):
+
+class QuietHours(Struct, frozen=True):
     """From starts up to ends by the clock of the zone; over midnight where ends is the earlier one."""
 
     starts: time

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -72,7 +72,7 @@ def _weight(entry: PriceListEntry) -> int:
     return entry.price.base_dearest.input_ausd + entry.price.base_dearest.output_ausd if entry.price else 0
 
 
-class PriceMatch(NamedTuple):
+class PriceMatch(Struct, frozen=True):
     """A model in the catalogue; suffix is the variant (without its colon) that changes the routing only."""
 
     entry: PriceListEntry

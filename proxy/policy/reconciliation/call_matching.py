@@ -5,6 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 EARLY_MS: Final = 5_000  # by how much the provider's clock may be behind ours, and the second that an id is cut to
 LATE_MS: Final = 5_000  # how long after our end the provider may still make an id for what it was sent
 LONG_MS: Final = 900_000  # a request that a crash cut off has no end of its own
@@ -26,7 +28,7 @@ class UnnamedRequest(NamedTuple):
     calls: int = 1
 
 
-class UnclaimedCall(NamedTuple):
+class UnclaimedCall(Struct, frozen=True):
     """A call on the bill that no row of the ledger names. model, session "": not known."""
 
     generation_id: str
@@ -36,7 +38,7 @@ class UnclaimedCall(NamedTuple):
     session: str = ""
 
 
-class CallMatches(NamedTuple):
+class CallMatches(Struct, frozen=True):
     """pairs: the request of each call by generation id. In doubt: what may belong together, but nobody can tell."""
 
     pairs: Mapping[str, int]

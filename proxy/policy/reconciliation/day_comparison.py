@@ -88,7 +88,7 @@ class BilledCall(NamedTuple):
     upstream_pusd: int = 0
 
 
-class BookedApart(NamedTuple):
+class BookedApart(Struct, frozen=True):
     """An amount that was booked for no request. reference: the generation id that it was booked for."""
 
     reference: str

@@ -1,11 +1,13 @@
 """The classes of a difference between the provider's bill and the ledger, a row for each; tables and docs follow it."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from msgspec import Struct
 
 Remedy = Literal["request", "apart", "none"]
 
 
-class DriftClass(NamedTuple):
+class DriftClass(Struct, frozen=True):
     """One class. meaning: what such a difference is, as a sentence.
 
     is_lasting: it stays, for ledger and bill are both right, or it is no concern of this proxy; all other classes are

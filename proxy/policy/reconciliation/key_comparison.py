@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from msgspec import Struct
 
 KeyWindow = Literal["day", "week", "month"]
 KEY_WINDOWS: Final[tuple[KeyWindow, ...]] = ("day", "week", "month")
 
 
-class KeyDay(NamedTuple):
+class KeyDay(Struct, frozen=True):
     """A day of a key. day: of UTC, as YYYY-MM-DD.
 
     booked_pusd: what the ledger has of it that this account bills. known_pusd: what the comparison of the day has found
@@ -21,7 +23,7 @@ class KeyDay(NamedTuple):
     is_whole: bool = True
 
 
-class KeyDrift(NamedTuple):
+class KeyDrift(Struct, frozen=True):
     """A window of a key. known_pusd: the part of the difference that the comparisons of its days have found."""
 
     window: KeyWindow

@@ -2,15 +2,17 @@
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 KEPT_DAYS: Final = 30  # how far back a provider tells of days
 _HOUR_MS: Final = 3_600_000
 _SETTLED_AFTER_MS: Final = 2 * _HOUR_MS  # after midnight, when the bill shows all that began before it
 
 
-class DayState(NamedTuple):
+class DayState(Struct, frozen=True):
     """What is known of the comparison of a day. is_pending: something of it is still awaited."""
 
     compared_ms: int

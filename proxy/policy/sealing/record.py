@@ -7,7 +7,9 @@ plaintext carries its length and is padded, so that a ciphertext tells no more t
 import base64
 import binascii
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from proxy.core.errors import TollkeeperError
 from proxy.core.secret import Secret
@@ -35,7 +37,7 @@ class UnsealError(TollkeeperError):
         self.master_key_id = master_key_id
 
 
-class _SealedParts(NamedTuple):
+class _SealedParts(Struct, frozen=True):
     master_key_id: str
     nonce: bytes
     ciphertext: bytes

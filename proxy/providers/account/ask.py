@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.core.text import fit_text
 from proxy.policy.error_words import kind_of
@@ -27,7 +28,7 @@ _SAID_MAX_CHARS = 300
 _MOMENT_MAX_CHARS = 32
 
 
-class Question(NamedTuple):
+class Question(Struct, frozen=True):
     """One request. title: as in "may not ask for the credits"; needs: the kind of key that may."""
 
     path: str
@@ -44,7 +45,7 @@ class Question(NamedTuple):
 Hear = Callable[[Question, Any], None]
 
 
-class _Answer(NamedTuple):
+class _Answer(Struct, frozen=True):
     status: int
     body: bytes
     retry_after_s: float | None
