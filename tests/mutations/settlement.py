@@ -110,6 +110,18 @@ MUTATIONS: Final = (
         (f"{_EVERY_STEP}[end of a key]",),
     ),
     Mutation(
+        "hold-of-a-key-lost-as-its-window-moves",
+        "A rolling window of a key is summed anew without what running attempts hold, and falls below nothing.",
+        (
+            Patch(
+                "KeyUse.begin",
+                "totals.open[held.request_id] = held",
+                "totals.open[held.request_id] = Hold(0, (), 0, (0, 0, 0, NO_PIECES), running=True)",
+            ),
+        ),
+        ("tests/quotas/test_key_limits.py::test_what_runs_stays_set_aside_while_its_window_moves[24h]",),
+    ),
+    Mutation(
         "reservation-lost-on-cancel",
         "A reservation leaks when the client goes: in time false refusals, and then limits are switched off.",
         (

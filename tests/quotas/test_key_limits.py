@@ -3,7 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pytest
+
+from proxy.pipeline.upstream.key_limits import KeyUse
+from proxy.policy.key_ring import KeyFacts
+from proxy.policy.quota import Quota
+from proxy.policy.quota.window import HOUR_MS
+from proxy.providers.key import Key, key_scope
 from proxy.simulator.account import key_hash
 from tests.quotas.place import Place, cost, error_of
 from tests.support.one_try import rules
@@ -140,3 +148,28 @@ async def test_a_changed_limit_sees_what_was_used_before(opened: Open) -> None:
     await place.configure(world(place.sim.url, {"requests": "3/month"}))
     assert (await place.chat()).status == 200
     assert await used(place) == ["a", "a", "a", "b"]
+
+
+@pytest.mark.parametrize("window", ["24h", "day", "total"])
+def test_what_runs_stays_set_aside_while_its_window_moves(window: str) -> None:
+    """A rolling window is summed anew each hour: with what attempts that began before hold, and none twice."""
+    use = KeyUse(ZoneInfo("UTC"))
+    scope = key_scope("openrouter", "a")
+    key = Key(KeyFacts("a"), None, (Quota(scope, "cost", 100, window),))
+    start_ms = 1_794_960_000_000 + HOUR_MS // 2
+    assert use.used_up([key], start_ms) == ()
+    held = use.begin(key, start_ms, 100)
+    assert held is not None
+    assert use.used_up([key], start_ms) == (0,)
+    assert use.used_up([key], start_ms + HOUR_MS) == (0,)
+    use.end(held, 40)
+    later_ms = start_ms + HOUR_MS
+    assert use.used_up([key], later_ms) == ()
+    totals = held.totals[0]
+    assert (totals.window(window, use.zone, later_ms).settled[0], totals.open) == (40, {})
+    assert totals.window(window, use.zone, later_ms).reserved[0] == 0
+    second = use.begin(key, later_ms, 60)
+    assert second is not None
+    assert use.used_up([key], later_ms) == (0,)
+    use.end(second, None)
+    assert use.used_up([key], later_ms) == (0,), "not known yet: what was set aside counts"

@@ -9,9 +9,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.core.limit_kinds import INDEX, NO_PIECES
-from proxy.pipeline.values.key_hold import KeyHold
 from proxy.policy.quota import Quota
-from proxy.policy.quota.scope_totals import ScopeTotals
+from proxy.policy.quota.scope_totals import Hold, ScopeTotals, end_hold
 from proxy.providers.key import Key, key_scope
 
 
@@ -34,20 +33,21 @@ class KeyUse:
         """Return the indices of the keys that must not be used now."""
         return tuple(i for i, key in enumerate(keys) if any(self._reached(quota, now_ms) for quota in key.quotas))
 
-    def begin(self, key: Key, started_ms: int, cost_pusd: int) -> KeyHold | None:
+    def begin(self, key: Key, started_ms: int, cost_pusd: int) -> Hold | None:
         """Count an attempt, and set aside what it may cost; None where the key has no limits."""
         if not key.quotas:
             return None
         totals = self._totals(key.quotas[0].scope)
         totals.settle(started_ms, (0, 0, 1, NO_PIECES), self.zone)
-        totals.hold(started_ms, (cost_pusd, 0, 0, NO_PIECES))
-        return KeyHold(totals, started_ms, cost_pusd)
+        held = Hold(object(), (totals,), started_ms, (cost_pusd, 0, 0, NO_PIECES), running=True)
+        totals.open[held.request_id] = held  # a window that moves meanwhile is summed with it
+        totals.hold(started_ms, held.amounts)
+        return held
 
-    def end(self, held: KeyHold, cost_pusd: int | None) -> None:
+    def end(self, held: Hold, cost_pusd: int | None) -> None:
         """Replace what was set aside by the cost; None: it is not known yet, and what was set aside stays."""
-        held.totals.hold(held.started_ms, (-held.cost_pusd, 0, 0, NO_PIECES))
         spent_pusd = held.cost_pusd if cost_pusd is None else cost_pusd
-        held.totals.settle(held.started_ms, (spent_pusd, 0, 0, NO_PIECES), self.zone)
+        end_hold(held, held.totals, (spent_pusd, 0, 0, NO_PIECES), self.zone)
 
     def adjust(self, provider: str, key: str, at_ms: int, cost_pusd: int, requests: int = 0) -> None:
         """Add to what was spent with a key at an instant (below 0: take from it), where the key has limits."""

@@ -9,12 +9,12 @@ from msgspec import Struct
 from proxy.core.errors import ApiError
 from proxy.pipeline.values.amendment import Amendment, SentBody
 from proxy.pipeline.values.attempt_result import AttemptResult
-from proxy.pipeline.values.key_hold import KeyHold
 from proxy.pipeline.values.route import Target
 from proxy.policy.answer_check import CheckRules
 from proxy.policy.failure import Failure
 from proxy.policy.failure_table import may_be_billed
 from proxy.policy.parameter_form import PLAIN, ParameterForm
+from proxy.policy.quota import Hold
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.dialect import Translator
 from proxy.providers.key import Key
@@ -56,7 +56,7 @@ class Attempt(Struct, eq=False):
     inner_error: Mapping[str, Any] | None = None  # the error object within a 200
     passes: Pass | None = None  # of the breakers
     is_noted: bool = False  # the breakers know that it answered
-    key_held: KeyHold | None = None  # of the limits of its key
+    key_held: Hold | None = None  # of the limits of its key
     form: ParameterForm | None = None  # how its target takes what the proxy writes; None: nothing is different there
     change: Amendment | None = None  # what was changed after the attempt before
     body: dict[str, Any] | None = None  # as it was sent
