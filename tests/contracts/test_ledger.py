@@ -14,6 +14,7 @@ from proxy.app.rebuild import past_of, rebuilt_book
 from proxy.app.storage import Storage
 from proxy.policy.alerts.alert_message import AlertMessage
 from proxy.policy.alerts.alert_state import AlertState
+from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import NOT_KNOWN, Quota
 from proxy.policy.reconciliation.day_comparison import BilledCall, DriftEntry
 from proxy.policy.time_segments import TIME_WORDS
@@ -141,12 +142,12 @@ async def test_a_key_is_claimed_by_the_last_who_asked(opened: OpenNew) -> None:
         id_ = ledger.ids.next(START_MS)
         await ledger.claim_key(hashes, id_, 0)
         found = await ledger.find_key(hashes.key, 0)
-        assert (found.body_hash, found.earlier) == (hashes.body, (id_, None, None, None, None))
+        assert (found.body_hash, found.earlier) == (hashes.body, EarlierRequest(id_, None, None, None, None))
         row = open_row(id_)
         await ledger.open(row)
         assert (await ledger.find_key(hashes.key, 0)).earlier.state == "open"
         await ledger.end(request_end(row))
-        assert (await ledger.find_key(hashes.key, 0)).earlier == (id_, "settled", 200, None, 700)
+        assert (await ledger.find_key(hashes.key, 0)).earlier == EarlierRequest(id_, "settled", 200, None, 700)
         assert await ledger.find_key(hashes.key, id_ + 1) is None
         other = ledger.ids.next(START_MS)
         await ledger.claim_key(hashes, other, 0)

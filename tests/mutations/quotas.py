@@ -344,13 +344,13 @@ MUTATIONS: Final = (
     Mutation(
         "a-mistake-in-a-setting-passed-over",
         "A limit that cannot be read is none, and whoever wrote it is told of no mistake.",
-        (Patch("passed", "faults.append(Fault(path, error))", "value = None\nreturn None"),),
+        (Patch("validator", "raise FaultInvalid(Fault((), error)) from None", "return None"),),
         (f"{_BLOCK}all_that_is_wrong_is_found_in_its_place",),
     ),
     Mutation(
         "a-bound-of-a-setting-not-held",
         "A price below zero is taken, and every request by that model earns money.",
-        (Patch("Bounds._within", "not number >= self.ge", "False"),),
+        (Patch("Bounds.around", "self.ge is not None", "False"),),
         (f"{_BLOCK}all_that_is_wrong_is_found_in_its_place",),
     ),
 )
