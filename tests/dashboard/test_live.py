@@ -9,28 +9,34 @@ import pytest
 
 from proxy.core.clock import SystemClock
 from proxy.web.dashboard.fragments import FragmentCache, _fragment_of
-from proxy.web.dashboard.live_stream import wait_s
+from proxy.web.dashboard.live_stream import look_s, wait_s
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.moved_clock import MovedClock
 from tests.support.stand import stand as run_stand
 from tests.support.visitor import Visitor
 
-EVERY_S, SPREAD_S = 2.0, 0.75
+SPREAD_S = 0.75
 PART = "/dashboard/requests/rows"
 
 
 @pytest.mark.parametrize("streams", [1, 2, 7, 50, 200])
 def test_looks_at_one_part_follow_one_another(streams: int) -> None:
     """However many there are, and whatever the time, they lie evenly within the time that a part is kept for."""
+    every_s = look_s(streams)
     for first, now_s in ((1, 0.0), (1234, 17.3), (10**6, 987_654.321)):
-        waits = [wait_s(first + n, PART, now_s) for n in range(streams)]
-        assert all(0 <= wait < EVERY_S for wait in waits)
-        moments = sorted((now_s + wait) % EVERY_S for wait in waits)
-        gaps = [after - before for before, after in pairwise([*moments, moments[0] + EVERY_S])]
+        waits = [wait_s(first + n, PART, now_s, every_s) for n in range(streams)]
+        assert all(0 <= wait < every_s for wait in waits)
+        moments = sorted((now_s + wait) % every_s for wait in waits)
+        gaps = [after - before for before, after in pairwise([*moments, moments[0] + every_s])]
         rest_s = max(gaps)  # nobody looks then
-        assert rest_s >= EVERY_S - SPREAD_S - 1e-6
+        assert rest_s >= every_s - SPREAD_S - 1e-6
         gaps.remove(rest_s)
         assert max(gaps, default=0.0) < 2.7 * SPREAD_S / streams
+
+
+@pytest.mark.parametrize(("streams", "every_s"), [(1, 2.0), (25, 2.0), (26, 4.0), (50, 4.0), (51, 6.0), (200, 6.0)])
+def test_a_crowd_is_told_less_often(streams: int, every_s: float) -> None:
+    assert look_s(streams) == every_s
 
 
 def test_parts_are_looked_at_at_different_times() -> None:
@@ -40,8 +46,9 @@ def test_parts_are_looked_at_at_different_times() -> None:
 
 def test_a_stream_keeps_its_moment() -> None:
     for stream in (1, 17, 4321):
-        first, later = ((now_s + wait_s(stream, PART, now_s)) % EVERY_S for now_s in (100.0, 171.7))
-        assert first == pytest.approx(later)
+        for every_s in (2.0, 4.0, 6.0):
+            moments = [(now_s + wait_s(stream, PART, now_s, every_s)) % every_s for now_s in (100.0, 171.7)]
+            assert moments[0] == pytest.approx(moments[1])
 
 
 async def test_a_fragment_is_made_once_for_all_who_ask_within_a_second() -> None:

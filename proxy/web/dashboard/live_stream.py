@@ -1,7 +1,8 @@
 """Stream to a page that is open what changes: its live part, or that something has.
 
-A part is looked at every two seconds, and read only if anything has happened since; all who look at the same one do so
-shortly after one another, so that it is made once, and no two of them are written to in the same turn of the loop.
+A part is looked at every two seconds, where many pages are open every four or six, and read only if anything has
+happened since; all who look at the same one do so shortly after one another, so that it is made once, and no two of
+them are written to in the same turn of the loop.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from proxy.wire.headers import STREAM_HEADERS
 from proxy.wire.sse import KEEP_ALIVE
 
 _LOOK_S: Final = 2.0
+_CROWD: Final = 25  # so many more streams make all of them look one _LOOK_S later: requests come first
+_LOOKS_MAX_S: Final = 6.0
 _SPREAD_S: Final = 0.75  # the looks of all who follow one part; less than a part that was made is kept for
 _STEP: Final = (5**0.5 - 1) / 2  # the golden ratio's: any number of its steps around a circle lie evenly on it
 _SILENCE_S: Final = 15.0
@@ -50,13 +53,18 @@ def change_stamp(deps: Deps) -> Stamp:
     )
 
 
-def wait_s(stream: int, part: str, now_s: float) -> float:
-    """Return the seconds to a stream's next look, up to _LOOK_S: each has a moment of its own within them.
+def look_s(streams: int) -> float:
+    """Return the seconds from one look to the next, by how many streams there are."""
+    return min(_LOOKS_MAX_S, _LOOK_S * (1 + (streams - 1) // _CROWD))
+
+
+def wait_s(stream: int, part: str, now_s: float, every_s: float = _LOOK_S) -> float:
+    """Return the seconds to a stream's next look, up to every_s: each has a moment of its own within them.
 
     stream: a number that no other one has. part: what it follows; those of the same part come after one another.
     """
-    begin_s = hash(part) % 1000 / 1000 * _LOOK_S
-    return (begin_s + stream * _STEP % 1 * _SPREAD_S - now_s) % _LOOK_S
+    begin_s = hash(part) % 1000 / 1000 * every_s
+    return (begin_s + stream * _STEP % 1 * _SPREAD_S - now_s) % every_s
 
 
 async def stream_events(request: DashboardRequest, part: str, read: ReadPart | None) -> Reply:
@@ -92,19 +100,21 @@ class _Stream:
     async def run(self, number: int) -> None:
         """Look again and again; number: which stream it is."""
         context, loop, silent_s = self._request.context, asyncio.get_running_loop(), 0.0
+        state = self._request.deps.dashboard
         due_s = loop.time() + wait_s(number, self._part, loop.time())
         while not context.gone:
             await context.wait_for(Latch(), due_s - loop.time())
             if self._is_over():
                 context.write(_BYE)
                 return
-            silent_s += _LOOK_S
+            every_s = look_s(state.streams)
+            silent_s += every_s
             sent = await self._news() or (KEEP_ALIVE if silent_s >= _SILENCE_S else b"")
             if sent:
                 silent_s = 0.0
                 if not context.write(sent):
                     await context.drained()
-            due_s = max(due_s + _LOOK_S, loop.time() + wait_s(number, self._part, loop.time()))
+            due_s = max(due_s + every_s, loop.time() + wait_s(number, self._part, loop.time(), every_s))
 
     def _is_over(self) -> bool:
         """Return whether the proxy ends, or the browser has to show again who it is, and may see what."""
