@@ -127,6 +127,7 @@ LIMITED: list[dict[str, Any]] = [
     {"users": {"anna": {"group": "family", "limits": LIMITS[3]}}, "groups": {"family": FEW}},
     {"users": {"anna": {"limits": LIMITS[1]}}, **FEW},
     {"users": {"anna": {"limits": LIMITS[1]}}, "quotas": {"on_over_budget": "refuse"}},
+    {"users": {"anna": {"limits": {"cost": "$0.0008/day"}}}},  # once what 400 tokens may come to, and not twice
 ]
 
 
