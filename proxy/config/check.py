@@ -191,7 +191,8 @@ def schema_of(annotation: Any, bounds: Bounds | None = None) -> Any:
             schema = mark.around(schema)
         return schema
     if origin is Literal:
-        return vol.All(vol.In(parts, msg=_one_of(parts)), lambda word: parts[parts.index(word)])
+        must, kinds = _one_of(parts), dict.fromkeys(map(type, parts))  # 3.0 equals 3, and is not written so
+        return vol.All(vol.Any(*kinds, msg=must), vol.In(parts, msg=must), lambda word: parts[parts.index(word)])
     if origin is tuple:
         # As a mapping by number: a list stops at its first entry with a mistake inside.
         return vol.All(validator(_by_number), {int: schema_of(parts[0])}, lambda found: tuple(found.values()))

@@ -1,6 +1,6 @@
 """Blocks of settings and the checks of their types: what is taken, what is wrong, and where."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +19,7 @@ from proxy.config.check import (
 )
 from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import PlainText
+from proxy.config.schema import Settings
 from proxy.config.values import Flag, Number, SecretText, Text, Whole
 
 
@@ -116,6 +117,19 @@ def test_a_name_without_a_value_takes_its_default() -> None:
     assert Inner.read(bare) is bare, "a block stays what it is"
 
 
+def _default_blocks(block: type[Block] = Settings) -> Iterator[type[Block]]:
+    for field in block.fields.values():
+        if field.default_block is not None:
+            yield field.default_block
+            yield from _default_blocks(field.default_block)
+
+
+@pytest.mark.parametrize("block", [*dict.fromkeys(_default_blocks())], ids=lambda block: block.__name__)
+def test_a_block_with_all_defaults_passes_its_checks(block: type[Block]) -> None:
+    """It is made without them where it stands for a default."""
+    assert block.read({}) == block.unchecked()
+
+
 @pytest.mark.parametrize(
     ("data", "found"),
     [
@@ -124,6 +138,7 @@ def test_a_name_without_a_value_takes_its_default() -> None:
         ([], [((), NO_BLOCK)]),
         ({"key": "k", "inner": 5}, [(("inner",), NO_BLOCK)]),
         ({"key": "k", "word": True}, [(("word",), 'must be "a", "b" or 3')]),
+        ({"key": "k", "word": 3.0}, [(("word",), 'must be "a", "b" or 3')]),
         ({"key": "k", "listed": []}, [(("listed",), "must have at least 1 entry")]),
         ({"key": "k", "listed": "x"}, [(("listed",), "must be a list")]),
         ({"key": "k", "named": []}, [(("named",), NO_BLOCK)]),

@@ -1,14 +1,18 @@
 """A secret shows itself to nobody who does not ask by name."""
 
 import copy
+import io
 import json
 import logging
 import pickle
 import traceback
+from typing import ClassVar
 
 import pytest
+from rich.console import Console
+from rich.pretty import Pretty
 
-from proxy.core.secret import Secret
+from proxy.core.secret import Secret, SecretHolder
 
 TEXT = "sk-or-v1-very-secret"
 
@@ -52,3 +56,19 @@ def test_equal_by_its_text() -> None:
 @pytest.mark.parametrize(("text", "filled"), [("", False), ("x", True)])
 def test_truth_tells_whether_there_is_one(text: str, filled: bool) -> None:
     assert bool(Secret(text)) is filled
+
+
+class Holder(SecretHolder, frozen=True):
+    NOT_SHOWN: ClassVar = frozenset({"quoted"})
+
+    name: str
+    quoted: str
+
+
+def test_a_record_that_holds_one_prints_its_other_fields() -> None:
+    holder = Holder("main", TEXT)
+    file = io.StringIO()
+    Console(file=file).print(Pretty(holder), [holder])
+    shown = [repr(holder), str(holder), f"{holder}", str({"held": [holder]}), file.getvalue()]
+    assert all(TEXT not in text and "main" in text for text in shown)
+    assert (holder.quoted, holder == Holder("main", "other")) == (TEXT, False)
