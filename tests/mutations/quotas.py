@@ -67,7 +67,7 @@ MUTATIONS: Final = (
         "Totals are kept as floating point, and drift from the sum of the rows.",
         (
             Patch(
-                "end_hold",
+                "end_watched",
                 "settled[COST] += cost_pusd",
                 "settled[COST] = int((settled[COST] / 1e12 + cost_pusd / 1e12) * 1e12)",
             ),
@@ -95,7 +95,7 @@ MUTATIONS: Final = (
     Mutation(
         "window-of-another-minute",
         "What ends after its window is over counts in the next one as well.",
-        (Patch("end_hold", "totals.in_all_from_ms <= started_ms < totals.in_all_until_ms", "True"),),
+        (Patch("end_watched", "totals.in_all_from_ms <= started_ms < totals.in_all_until_ms", "True"),),
         ("tests/policy/test_quota.py::test_a_storm_of_random_operations_never_overspends",),
     ),
     Mutation(
@@ -103,6 +103,18 @@ MUTATIONS: Final = (
         "What a limit leaves is worked out once, though a window has taken the place of another.",
         (Patch("QuotaBook._windows", "totals.moves != moves", "False"),),
         ("tests/policy/test_quota.py::test_what_two_users_share_moves_for_both",),
+    ),
+    Mutation(
+        "limits-of-a-late-start",
+        "A limit is held against what ended up to the last minute, and not against what has ended since.",
+        (Patch("ScopeTotals.summed", "self._put_down()", "pass"),),
+        ("tests/policy/test_quota.py::test_a_limit_that_comes_late_counts_what_nobody_has_looked_at",),
+    ),
+    Mutation(
+        "blind-to-what-runs",
+        "What was let in before a scope had limits holds nothing against them.",
+        (Patch("QuotaBook._watched_scope", "totals.watch(self._open.values())", "totals.watch(())"),),
+        ("tests/policy/test_quota.py::test_a_limit_that_comes_late_counts_what_nobody_has_looked_at",),
     ),
     Mutation(
         "no-hold-for-the-rich",

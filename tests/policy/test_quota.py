@@ -390,7 +390,7 @@ def test_a_rebuilt_book_equals_the_running_one(zone: str) -> None:
         row._replace(at_ms=row.at_ms - row.at_ms % HOUR_MS) for row in rows if not fine.covers(row.at_ms)
     )
     for request_id, held in running.open_requests().items():
-        scopes = tuple(totals.scope for totals in held.totals)
+        scopes = tuple(totals.scope for totals in held.scopes.all)
         rebuilt.load_open(request_id, scopes, held.started_ms, held.cost_pusd, held.tokens)
     quotas = [
         Quota(scope, kind, 1000, window)
@@ -422,6 +422,27 @@ def test_what_two_users_share_moves_for_both() -> None:
     assert leaves(ANNA, NOON) == leaves(ben, NOON) == 70
     book.settle(2, 5, 0)
     assert leaves(ANNA, later_ms) == leaves(ben, later_ms) == 95
+    assert book.audit() == []
+
+
+def test_a_limit_that_comes_late_counts_what_nobody_has_looked_at() -> None:
+    book = _book()
+    ben = scopes_of("ben", "family")
+    for request_id, (scopes, at_ms) in enumerate([(ANNA, NOON), (ANNA, NOON + MINUTE_MS), (ben, NOON), (ben, NOON)]):
+        book.check_and_reserve(request_id, scopes, at_ms, Amounts(10, 5), ())
+        book.settle(request_id, 7, 3)
+    for request_id in (8, 9):
+        book.check_and_reserve(request_id, ANNA, NOON, Amounts(10, 5), ())
+    book.stop_running(9)
+    shared = [_cost(100, scope="group:family"), Quota("group:family", "concurrency", 3, "")]
+    assert [(row.used, row.reserved) for row in book.limits_view(shared, NOON)] == [(28, 20), (0, 1)]
+    assert [row.used for row in book.limits_view([_cost(100, "minute", "group:family")], NOON)] == [21]
+    book.check_and_reserve(10, ben, NOON, Amounts(10, 5), shared)
+    book.settle(8, 6, 3)
+    book.release(9)
+    assert [(row.used, row.reserved) for row in book.limits_view(shared, NOON)] == [(34, 10), (0, 1)]
+    (own,) = book.limits_view([Quota("user:anna", "requests", 9, "total")], NOON)
+    assert (own.used, own.reserved) == (4, 0)
     assert book.audit() == []
 
 

@@ -165,7 +165,7 @@ def test_what_runs_stays_set_aside_while_its_window_moves(window: str) -> None:
     use.end(held, 40)
     later_ms = start_ms + HOUR_MS
     assert use.used_up([key], later_ms) == ()
-    totals = held.totals[0]
+    totals = held.scopes.all[0]
     assert (totals.window(window, use.zone, later_ms).settled[0], totals.open) == (40, {})
     assert totals.window(window, use.zone, later_ms).reserved[0] == 0
     second = use.begin(key, later_ms, 60)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.limit_kinds import INDEX, NO_PIECES
 from proxy.policy.quota import Quota
-from proxy.policy.quota.scope_totals import Hold, ScopeTotals, end_hold
+from proxy.policy.quota.scope_totals import Hold, LateSums, RequestScopes, ScopeTotals, end_hold
 from proxy.providers.key import Key, key_scope
 
 
@@ -26,6 +26,7 @@ class KeyUse:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
+        self._late = LateSums(zone)
         self._scopes: dict[str, ScopeTotals] = {}
         self._loaded: dict[str, tuple[Quota, ...]] = {}  # the limits that the totals were summed up for
 
@@ -39,7 +40,8 @@ class KeyUse:
             return None
         totals = self._totals(key.quotas[0].scope)
         totals.settle(started_ms, (0, 0, 1, NO_PIECES), self.zone)
-        held = Hold(object(), (totals,), started_ms, (cost_pusd, 0, 0, NO_PIECES), running=True)
+        scopes = RequestScopes((totals,), self._late)
+        held = Hold(object(), scopes, started_ms, (cost_pusd, 0, 0, NO_PIECES), running=True)
         totals.open[held.request_id] = held  # a window that moves meanwhile is summed with it
         totals.hold(started_ms, held.amounts)
         return held
@@ -47,7 +49,7 @@ class KeyUse:
     def end(self, held: Hold, cost_pusd: int | None) -> None:
         """Replace what was set aside by the cost; None: it is not known yet, and what was set aside stays."""
         spent_pusd = held.cost_pusd if cost_pusd is None else cost_pusd
-        end_hold(held, held.totals, (spent_pusd, 0, 0, NO_PIECES), self.zone)
+        end_hold(held, held.scopes.all, (spent_pusd, 0, 0, NO_PIECES), self.zone)
 
     def adjust(self, provider: str, key: str, at_ms: int, cost_pusd: int, requests: int = 0) -> None:
         """Add to what was spent with a key at an instant (below 0: take from it), where the key has limits."""
@@ -62,7 +64,7 @@ class KeyUse:
     def load(self, key: Key, past: Iterable[PastKeyUse]) -> None:
         """Load the past of a key whose limits are new or changed; it includes attempts under way."""
         scope = key.quotas[0].scope
-        totals = self._scopes[scope] = ScopeTotals(scope)
+        totals = self._scopes[scope] = self._new_totals(scope)
         self._loaded[scope] = key.quotas
         for one in past:
             totals.settle(one.started_ms, (one.cost_pusd, 0, 1, NO_PIECES), self.zone)
@@ -81,5 +83,10 @@ class KeyUse:
     def _totals(self, scope: str) -> ScopeTotals:
         found = self._scopes.get(scope)
         if found is None:
-            found = self._scopes[scope] = ScopeTotals(scope)
+            found = self._scopes[scope] = self._new_totals(scope)
         return found
+
+    def _new_totals(self, scope: str) -> ScopeTotals:
+        totals = ScopeTotals(scope, self._late)
+        totals.watch(())
+        return totals

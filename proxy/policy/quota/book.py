@@ -25,7 +25,16 @@ from proxy.policy.quota.quota import (
     scopes_of,
     use_case_scope,
 )
-from proxy.policy.quota.scope_totals import NOTHING_TAKEN, Hold, ScopeTotals, end_hold, hold_in
+from proxy.policy.quota.scope_totals import (
+    NOTHING_TAKEN,
+    Hold,
+    LateSums,
+    RequestScopes,
+    ScopeTotals,
+    end_hold,
+    end_watched,
+    hold_in,
+)
 from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
 
 _FOLDED_AT_ONCE = 8  # scopes: less than a tenth of a millisecond
@@ -74,7 +83,8 @@ class QuotaBook:
         self.zone = zone
         self._horizon_ms = horizon_days * 24 * HOUR_MS
         self._scopes: dict[str, ScopeTotals] = {}
-        self._totals_of: dict[tuple[str, ...], tuple[ScopeTotals, ...]] = {}
+        self._late = LateSums(zone)
+        self._scopes_of: dict[tuple[str, ...], RequestScopes] = {}
         self._windows_of: dict[int, LimitWindows] = {}  # by the identity of the limits, which these keep alive
         self._open: dict[object, Hold] = {}
         self._kept: set[str] = set()  # scopes of use cases: those whose totals are kept
@@ -183,12 +193,20 @@ class QuotaBook:
         """
         if cost_pusd < 0 or tokens < 0:
             raise ValueError("a settlement is not below 0")
-        held = self._end(request_id)
-        amounts = (cost_pusd, tokens, held.amounts[2], pieces)
-        if self.model_sets:
-            self._end_by_models(held, amounts, answer)
+        held = self._open.pop(request_id, None)
+        if held is None:
+            raise QuotaError(f"request {request_id} is not open: it ended before, or never began")
+        scopes, started_ms, requests = held.scopes, held.started_ms, held.amounts[2]
+        if self.model_sets or pieces is not NO_PIECES:
+            self._end_by_models(held, (cost_pusd, tokens, requests, pieces), answer)
             return
-        end_hold(held, held.totals, amounts, self.zone)
+        if not scopes.from_ms <= started_ms < scopes.until_ms:
+            scopes.begin_minute(started_ms, self.zone)
+        scopes.cost_pusd += cost_pusd
+        scopes.tokens += tokens
+        scopes.requests += requests
+        if scopes.watched:
+            end_watched(held, scopes.watched, (cost_pusd, tokens, requests, NO_PIECES))
 
     def release(self, request_id: object, answer: ModelAnswer = NOT_KNOWN, *, counts: bool = True) -> None:
         """End a request that was certainly not billed; counts=False: its row was never written either."""
@@ -197,13 +215,13 @@ class QuotaBook:
 
     def _end_by_models(self, held: Hold, amounts: Taken, answer: ModelAnswer) -> None:
         """End a request in each set of models as the answer says, also where nobody expected that it would count."""
-        for totals in held.totals:
+        for totals in held.scopes.all:
             takes_part = not totals.models or is_counted(totals.models, answer)
             end_hold(held, (totals,), amounts if takes_part else NOTHING_TAKEN, self.zone)
-        sets = {totals.models for totals in held.totals}
+        sets = {totals.models for totals in held.scopes.all}
         others = [models for models in self.model_sets if models not in sets and is_counted(models, answer)]
         if others and amounts != NOTHING_TAKEN:
-            scopes = tuple(totals.scope for totals in held.totals if not totals.models)
+            scopes = tuple(totals.scope for totals in held.scopes.all if not totals.models)
             for scope in self._with_sets(scopes, others)[len(scopes) :]:
                 self._scope(scope).settle(held.started_ms, amounts, self.zone)
 
@@ -212,7 +230,7 @@ class QuotaBook:
         held = self._held(request_id)
         if held.running:
             held.running = False
-            for totals in held.totals:
+            for totals in held.scopes.watched:
                 totals.resting += 1
 
     def adjust(self, scopes: tuple[str, ...], at_ms: int, cost_pusd: int, answer: ModelAnswer = NOT_KNOWN) -> None:
@@ -250,7 +268,8 @@ class QuotaBook:
 
     def open_in(self, scope: str) -> int:
         """Count what is open in a scope."""
-        return len(self._scope(scope).open)
+        totals = self._scope(scope)
+        return sum(totals in held.scopes.all for held in self._open.values())
 
     # Rebuilding
 
@@ -329,7 +348,7 @@ class QuotaBook:
                 totals.settle(row.at_ms, row.taken, self.zone)
 
     def _forget_scopes(self) -> None:
-        self._totals_of.clear()
+        self._scopes_of.clear()
         self._windows_of.clear()
         self._with_models.clear()
 
@@ -338,7 +357,7 @@ class QuotaBook:
 
         Return the requests that are let in until then, as a set that grows: they are not part of the past.
         """
-        self._scopes[scope] = ScopeTotals(scope)
+        self._scopes[scope] = ScopeTotals(scope, self._late)
         self._forget_scopes()
         self._kept.add(scope)
         counted = self._counted[scope] = set()
@@ -397,13 +416,25 @@ class QuotaBook:
     def _scope(self, scope: str) -> ScopeTotals:
         totals = self._scopes.get(scope)
         if totals is None:
-            totals = self._scopes[scope] = ScopeTotals(scope)
+            totals = self._scopes[scope] = ScopeTotals(scope, self._late)
+        return totals
+
+    def _watched_scope(self, scope: str) -> ScopeTotals:
+        """Return the totals of a scope that a limit is held against from now on."""
+        totals = self._scope(scope)
+        if not totals.is_watched:
+            totals.watch(self._open.values())
+            self._scopes_of.clear()  # those that it is in are found again
         return totals
 
     def _totals_for(self, scopes: tuple[str, ...]) -> tuple[ScopeTotals, ...]:
-        found = self._totals_of.get(scopes)
+        return self._request_scopes(scopes).all
+
+    def _request_scopes(self, scopes: tuple[str, ...]) -> RequestScopes:
+        found = self._scopes_of.get(scopes)
         if found is None:
-            found = self._totals_of[scopes] = tuple(self._scope(scope) for scope in scopes)
+            all_totals = tuple(self._scope(scope) for scope in scopes)
+            found = self._scopes_of[scopes] = RequestScopes(all_totals, self._late)
         return found
 
     def _windows(self, quotas: Sequence[Quota], now_ms: int) -> LimitWindows:
@@ -417,7 +448,7 @@ class QuotaBook:
                 return known
         found = []
         for quota in quotas:
-            totals = self._scope(quota.counted_in)
+            totals = self._watched_scope(quota.counted_in)
             window = totals.window(quota.window, self.zone, now_ms) if quota.window else None
             found.append((quota, totals, window))
         windows = LimitWindows(quotas, found)
@@ -442,16 +473,16 @@ class QuotaBook:
     def _reserve(
         self, request_id: object, scopes: tuple[str, ...], started_ms: int, amounts: Taken, running: bool
     ) -> Hold:
-        all_totals = self._totals_of.get(scopes) or self._totals_for(scopes)
-        held = Hold(request_id, all_totals, started_ms, amounts, running)
-        self._open[request_id] = held
-        for totals in all_totals:
-            totals.open[request_id] = held
-            if not running:
-                totals.resting += 1
-        hold_in(all_totals, started_ms, amounts)
+        counted_in = self._scopes_of.get(scopes) or self._request_scopes(scopes)
+        self._open[request_id] = held = Hold(request_id, counted_in, started_ms, amounts, running)
+        if counted_in.watched:
+            for totals in counted_in.watched:
+                totals.open[request_id] = held
+                if not running:
+                    totals.resting += 1
+            hold_in(counted_in.watched, started_ms, amounts)
         if self._counted:
-            for totals in all_totals:
+            for totals in counted_in.all:
                 for key in (totals.scope, totals.models):
                     if key in self._counted:
                         self._counted[key].add(request_id)
@@ -462,7 +493,7 @@ class QuotaBook:
         if more_pieces is not NO_PIECES:
             pieces = tuple(map(add, pieces, more_pieces))
         held.amounts = (cost_pusd + more_pusd, tokens + more_tokens, requests, pieces)
-        hold_in(held.totals, held.started_ms, amounts)
+        hold_in(held.scopes.watched, held.started_ms, amounts)
 
     def _fold(self, now_ms: int) -> None:
         """Fold the totals of some scopes, once an hour each: those of thousands together take as long as ten requests.

@@ -25,7 +25,7 @@ class Hold(Struct, eq=False):
     """What one open request holds in its scopes; it counts in the window of started_ms, whenever it ends."""
 
     request_id: object
-    totals: tuple["ScopeTotals", ...]
+    scopes: "RequestScopes"
     started_ms: int
     amounts: Taken
     running: bool
@@ -71,12 +71,66 @@ class WindowTotals:
         return [*map(sub, taken, self.settled)]
 
 
+class LateSums:
+    """What has ended and is in no bucket yet, of all scopes of a book: the RequestScopes that still have it."""
+
+    __slots__ = ("_zone", "scopes")
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self.scopes: set[RequestScopes] = set()
+
+    def put_down(self) -> None:
+        """Add it to the buckets, as somebody is about to look at them."""
+        while self.scopes:
+            self.scopes.pop().put_down(self._zone)
+
+
+class RequestScopes:
+    """The scopes that requests of one kind count in, and what ended ones have taken in the minute from from_ms on.
+
+    That is added up once for all of the scopes. It goes into the buckets of each when the minute is over, and before
+    anybody looks at them. watched: the scopes that limits are held against, which know of each request at once.
+    """
+
+    __slots__ = ("_late", "all", "cost_pusd", "from_ms", "requests", "tokens", "until_ms", "watched")
+
+    def __init__(self, all_totals: tuple["ScopeTotals", ...], late: LateSums) -> None:
+        self._late = late
+        self.all = all_totals
+        self.watched: tuple[ScopeTotals, ...] = ()
+        self.cost_pusd = self.tokens = self.requests = 0
+        self.from_ms = self.until_ms = 0
+        self.find_watched()
+
+    def find_watched(self) -> None:
+        """Look again which of the scopes limits are held against."""
+        self.watched = tuple(totals for totals in self.all if totals.is_watched)
+
+    def begin_minute(self, at_ms: int, zone: ZoneInfo) -> None:
+        """Begin to add up another minute."""
+        self.put_down(zone)
+        self.from_ms = at_ms - at_ms % MINUTE_MS
+        self.until_ms = self.from_ms + MINUTE_MS
+        self._late.scopes.add(self)
+
+    def put_down(self, zone: ZoneInfo) -> None:
+        """Add to the buckets what is added up here."""
+        taken: Taken = (self.cost_pusd, self.tokens, self.requests, NO_PIECES)
+        if taken != NOTHING_TAKEN:
+            for totals in self.all:
+                _add(totals.bucket_at(self.from_ms, zone), taken)
+        self.cost_pusd = self.tokens = self.requests = 0
+        self.from_ms = self.until_ms = 0
+
+
 class ScopeTotals:
     """The totals of one scope: past amounts in buckets, open reservations, and windows over both.
 
-    settled is what has ended since it has windows, and taken that with what open requests hold: nearly every request
-    counts in all windows of its scope, so that one sum serves them all. moves counts what makes another answer of the
-    same sums: windows that come and go, and requests that do not count in all.
+    is_watched: limits are held against it. Only then it has windows, and knows what is open. settled is what has ended
+    since it has windows, and taken that with what open requests hold: nearly every request counts in all windows of its
+    scope, so that one sum serves them all. moves counts what makes another answer of the same sums: windows that come
+    and go, and requests that do not count in all.
     """
 
     __slots__ = (
@@ -84,12 +138,14 @@ class ScopeTotals:
         "_before_ms",
         "_fold_ms",
         "_hours",
+        "_late",
         "_minutes",
         "_quarters",
         "bucket",
         "bucket_ms",
         "in_all_from_ms",
         "in_all_until_ms",
+        "is_watched",
         "models",
         "moves",
         "open",
@@ -100,8 +156,11 @@ class ScopeTotals:
         "windows",
     )
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str, late: LateSums | None = None) -> None:
+        """Begin with nothing. late: what has to be put down before its buckets are read."""
         self.scope = scope
+        self._late = late
+        self.is_watched = False
         self.models = models_of(scope)
         self.open: dict[object, Hold] = {}
         self.resting = 0  # of the open ones: those that no longer count as concurrent
@@ -145,6 +204,7 @@ class ScopeTotals:
         A bucket that the start of the window cuts counts in full, and so does what was folded away later than
         that start: on the limit's side. Both happen only when the clock went back by days.
         """
+        self._put_down()
         found = WindowTotals(window, self.settled, self.taken)
         start, end = found.start_ms, found.end_ms
         counted: list[list[int]] = []
@@ -168,6 +228,20 @@ class ScopeTotals:
     def hold(self, started_ms: int, amounts: Taken) -> None:
         """Add to what is reserved (or take from it) in every window that the instant lies in."""
         hold_in((self,), started_ms, amounts)
+
+    def watch(self, holds: Iterable[Hold]) -> None:
+        """Know from now on what is open, of which holds are all."""
+        self.is_watched = True
+        for held in holds:
+            if self in held.scopes.all:
+                held.scopes.find_watched()
+                self.open[held.request_id] = held
+                if not held.running:
+                    self.resting += 1
+
+    def _put_down(self) -> None:
+        if self._late is not None and self._late.scopes:
+            self._late.put_down()
 
     def settle(self, at_ms: int, amounts: Taken, zone: ZoneInfo) -> None:
         """Add settled amounts (negative ones correct) at an instant, without any reservation."""
@@ -239,6 +313,7 @@ class ScopeTotals:
 
     def oldest_hour_ms(self, window: WindowTotals) -> int | None:
         """Return the first hour of a rolling window in which anything was used or is held."""
+        self._put_down()
         used = [
             at_ms
             for buckets in (self._minutes, self._quarters, self._hours)
@@ -273,8 +348,16 @@ def hold_in(all_totals: Iterable[ScopeTotals], started_ms: int, amounts: Taken) 
 
 
 def end_hold(held: Hold, all_totals: Iterable[ScopeTotals], amounts: Taken, zone: ZoneInfo) -> None:
-    """Replace a reservation by what it came to, in some of its scopes, in the windows of its start."""
-    request_id, started_ms = held.request_id, held.started_ms
+    """Replace a reservation by what it came to, in some of its scopes."""
+    for totals in all_totals:
+        _add(totals.bucket_at(held.started_ms, zone), amounts)
+        if totals.is_watched:
+            end_watched(held, (totals,), amounts)
+
+
+def end_watched(held: Hold, watched: Iterable[ScopeTotals], amounts: Taken) -> None:
+    """Replace a reservation by what it came to, in some watched scopes: in the windows of its start."""
+    request_id, started_ms, runs = held.request_id, held.started_ms, held.running
     cost_pusd, tokens, requests, pieces = amounts
     held_pusd, held_tokens, held_requests, held_pieces = held.amounts
     more_pusd, more_tokens, more_requests, more_pieces = (
@@ -286,17 +369,10 @@ def end_hold(held: Hold, all_totals: Iterable[ScopeTotals], amounts: Taken, zone
     has_pieces = held_pieces is not NO_PIECES or pieces is not NO_PIECES
     if has_pieces:
         more_pieces = tuple(map(sub, pieces, held_pieces))
-    minute_ms, runs = started_ms - started_ms % MINUTE_MS, held.running
-    for totals in all_totals:
+    for totals in watched:
         del totals.open[request_id]
         if not runs:
             totals.resting -= 1
-        bucket = totals.bucket if minute_ms == totals.bucket_ms else totals.bucket_at(started_ms, zone)
-        bucket[COST] += cost_pusd
-        bucket[TOKENS] += tokens
-        bucket[REQUESTS] += requests
-        if has_pieces:
-            _add_pieces(bucket, pieces)
         if not totals.windows:
             continue
         settled, taken = totals.settled, totals.taken
