@@ -52,8 +52,11 @@ def steps_back(arguments: list[str]) -> bool:
 
 def main() -> None:
     """Run the command of this process's arguments."""
-    if steps_back(sys.argv[1:]):
-        step_back()  # now: what is imported for a short command costs more than the command
+    # at once: what is imported for a short command costs more than the command
+    if steps_back(sys.argv[1:]) and step_back():
+        from proxy.core.pacer import Pacer  # noqa: PLC0415 - what it imports comes after the step back
+
+        Pacer().start()
     from proxy.cli import main as run  # noqa: PLC0415 - as above
 
     run()

@@ -30,9 +30,11 @@ def main() -> None:
     _prepare()
     from proxy.cli import run_program  # noqa: PLC0415 - after the path is set
     from proxy.cli.export import export  # noqa: PLC0415
+    from proxy.core.pacer import Pacer  # noqa: PLC0415
     from proxy.core.process_priority import step_back  # noqa: PLC0415
 
-    step_back()
+    if step_back():
+        Pacer().start()
     run_program(export, "export_usage.py")
 
 

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from proxy.core.child_python import bare_environ, child_command
 from proxy.core.errors import LedgerError
+from proxy.core.pacer import Pacer
 from proxy.core.process_priority import put_back
 
 _LOOK_EVERY_MS: Final = 5_000
@@ -144,6 +145,7 @@ def main(maker: str, *arguments: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to all of a terminal: the one that asked decides
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a module prints as it is imported is no answer
+    Pacer().start()
     gc.disable()  # what is asked for has no circles, and to look for some takes a third of the time
     module, _, name = maker.partition(":")
     make: Callable[..., Any] = getattr(import_module(module), name)

@@ -13,13 +13,13 @@ _LOAD = "/proc/loadavg"  # Linux: "0.20 0.18 0.12 1/80 11206", the fourth is wha
 _LOAD_BYTES = 128
 
 
-def step_back() -> None:
-    """Let every other process go first, and those that this one starts from now on with it.
+def step_back() -> bool:
+    """Let every other process go first, and those that this one starts from now on with it; return whether it does.
 
-    On Linux a process of SCHED_IDLE is taken off its processor the moment another one wakes; one that is merely nice
-    may keep it for milliseconds. Where no processor is free it would get next to none for as long as that lasts, and
-    it cannot be put back without privileges, so that a full machine gets a nice process only. Who was started with a
-    priority of its own keeps it. What the system refuses is left as it is.
+    On Linux a process of SCHED_IDLE is mostly taken off its processor the moment another one wakes (what is left to do
+    is in pauses.py); one that is merely nice may keep it for milliseconds. Where no processor is free it would get next
+    to none for as long as that lasts, and it cannot be put back without privileges, so that a full machine gets a nice
+    process only. Who was started with a priority of its own keeps it. What the system refuses is left as it is.
     """
     if hasattr(os, "getpriority"):
         try:
@@ -30,6 +30,8 @@ def step_back() -> None:
             is_given = False
         if not is_given:
             put_back(0)
+            return True
+    return False
 
 
 def put_back(pid: int) -> None:

@@ -70,6 +70,20 @@ def test_a_report_gets_what_nobody_wants() -> None:
 
 
 @needs_policies
+@pytest.mark.parametrize(
+    ("words", "niceness", "found"), [('"usage"', 0, True), ('"usage"', 3, False), ('"stop"', 0, False)]
+)
+def test_who_steps_back_stands_still_now_and_then(words: str, niceness: int, found: bool) -> None:
+    code = (
+        f"import os, sys, runpy; os.nice({niceness}); sys.argv = ['tollkeeper', {words}, '--help']\n"
+        "try: runpy.run_module('proxy', run_name='__main__')\n"
+        "finally: from proxy.core.pacer import Pacer; print(Pacer.of_this_process() is not None, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stderr.split() == [str(found)]
+
+
+@needs_policies
 def test_on_a_full_machine_it_is_nice() -> None:
     """With the idle policy it would get next to nothing there, and nobody could put it back."""
     assert told("process_priority.step_back(); process_priority.step_back()", full=True) == "False 10"

@@ -9,6 +9,7 @@ import pytest
 from proxy.core import child_process
 from proxy.core.child_process import ChildGoneError, ChildProcess, ProcessorLook, is_starved, read_look
 from proxy.core.errors import LedgerError
+from proxy.core.pacer import Pacer
 
 _STAT = "4711 (a (b) c) {state} 1 2 3 4 5 6 7 8 9 10 {user} {system} 0 0 20 0 1 0 99"
 
@@ -51,6 +52,19 @@ def test_what_a_method_returns_or_says_comes_back() -> None:
         process.close()
     with pytest.raises(ChildGoneError, match="was ended"):
         process.do("_asdict", ())
+
+
+def test_it_stands_still_for_others() -> None:
+    process = ChildProcess("tests.core.test_child_process:_Threads")
+    try:
+        assert process.do("has_pacer", ())
+    finally:
+        process.close()
+
+
+class _Threads:
+    def has_pacer(self) -> bool:
+        return Pacer.of_this_process() is not None
 
 
 def test_a_ledger_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import LedgerError
+from proxy.core.pacer import Pacer
 from proxy.storage.adjustment import Correction
 from proxy.storage.export import Selection
 from proxy.storage.sqlite.adjustments import correct
@@ -82,8 +83,28 @@ def test_a_process_that_fails_fails_the_export(made: Path, tmp_path: Path, capfd
     assert "there is no ledger" in capfd.readouterr().err
 
 
-def test_what_a_process_is_told() -> None:
-    told = CsvPart(
-        Path("/a b/c.db"), Selection(("user",), 5, None, ("bö,",), ("m*",)), [IdSpan(1, 2), IdSpan(2, 1 << 62)]
-    )
+@pytest.mark.parametrize("gives_way", [True, False])
+def test_what_a_process_is_told(*, gives_way: bool) -> None:
+    selection = Selection(("user",), 5, None, ("bö,",), ("m*",))
+    told = CsvPart(Path("/a b/c.db"), selection, [IdSpan(1, 2), IdSpan(2, 1 << 62)], gives_way)
     assert CsvPart.read(told.write()) == told
+
+
+@pytest.mark.parametrize("pacer", [Pacer(), None])
+def test_they_give_way_where_the_export_does(made: Path, monkeypatch: pytest.MonkeyPatch, pacer: Pacer | None) -> None:
+    found: list[CsvPart] = []
+
+    class Noted:
+        def __init__(self, told: CsvPart) -> None:
+            found.append(told)
+
+        def chunks(self) -> list[tuple[bytes, int]]:
+            return []
+
+        def close(self) -> None: ...
+
+    with closing(open_reader(made)) as reader:
+        monkeypatch.setattr("proxy.storage.sqlite.csv_processes._CsvProcess", Noted)
+        monkeypatch.setattr(Pacer, "of_this_process", lambda: pacer)
+        list(shared_csv_chunks(reader, made, Selection(), 2, 0.0, 90))
+    assert [told.gives_way for told in found] == [pacer is not None] * 2

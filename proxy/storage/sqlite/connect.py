@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from proxy.core.errors import LedgerError
+from proxy.core.pacer import Pacer
 from proxy.storage.performance import add_counts
 from proxy.storage.sqlite import statements
 from proxy.storage.sqlite.migrations.migrate import SCHEMA_VERSION, known_version, migrate
@@ -19,6 +20,7 @@ _SAME: dict[None, None] = {}
 
 _MARK_FILE = "PRAGMA application_id = 0x746F6C6C"  # "toll": lets file(1) and others tell whose file it is
 _BUSY_TIMEOUT_S = 5.0
+_STEPS = 20_000  # of SQLite's machine: about a millisecond
 
 
 def make_private_file(path: Path) -> None:
@@ -37,6 +39,9 @@ def make_private_file(path: Path) -> None:
 def connect_owner(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """Connect as the owner that holds the lock: a check of the whole file, pragmas, migrations."""
     sqlite3.register_adapter(type(None), _SAME.get)
+    pacer = Pacer.of_this_process()
+    if pacer is not None:  # a command where no proxy runs: there is none to give way to
+        pacer.rest()
     try:
         _check(path, busy_timeout_s)
         connection = sqlite3.connect(
@@ -154,7 +159,16 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if version != SCHEMA_VERSION:
         connection.close()
         raise LedgerError(_other_version(path, version))
+    _give_way(connection, path)
     return connection
+
+
+def _give_way(connection: sqlite3.Connection, path: Path) -> None:
+    """Let a process that gives way to others do so while SQLite computes: nobody but its owner writes the ledger."""
+    pacer = Pacer.of_this_process()
+    if pacer is not None:
+        pacer.watch(path.with_name(f"{path.name}-wal"))
+        connection.set_progress_handler(int, _STEPS)  # runs no Python, but waits until it may
 
 
 def _other_version(path: Path, version: int) -> str:

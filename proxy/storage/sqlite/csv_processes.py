@@ -21,6 +21,7 @@ from msgspec.structs import asdict
 
 from proxy.core.child_python import child_command, child_environ
 from proxy.core.errors import LedgerError
+from proxy.core.pacer import Pacer
 from proxy.storage.export import Chunk, Selection
 from proxy.storage.sqlite.csv_lines import SLICE_IDS, IdSpan, csv_head, csv_lines_of
 from proxy.storage.sqlite.usage import id_range
@@ -33,15 +34,23 @@ PART_END: Final = (1 << 64) - 1  # in the place of the bytes: the part is done
 
 
 class CsvPart(NamedTuple):
-    """What one process is told: the file, what is selected, and the ids of its parts."""
+    """What one process is told: the file, what is selected, the ids of its parts, whether it gives way to others."""
 
     path: Path
     selection: Selection
     parts: Sequence[IdSpan]
+    gives_way: bool = False
 
     def write(self) -> bytes:
         parts = [[*part] for part in self.parts]
-        return orjson.dumps({"path": str(self.path), "selection": asdict(self.selection), "parts": parts})
+        return orjson.dumps(
+            {
+                "path": str(self.path),
+                "selection": asdict(self.selection),
+                "parts": parts,
+                "gives_way": self.gives_way,
+            }
+        )
 
     @classmethod
     def read(cls, text: bytes) -> "CsvPart":
@@ -49,7 +58,8 @@ class CsvPart(NamedTuple):
         chosen: dict[str, Any] = {
             name: tuple(one) if isinstance(one, list) else one for name, one in told["selection"].items()
         }
-        return cls(Path(told["path"]), Selection(**chosen), [IdSpan(*each) for each in told["parts"]])
+        parts = [IdSpan(*each) for each in told["parts"]]
+        return cls(Path(told["path"]), Selection(**chosen), parts, told["gives_way"])
 
 
 def shared_csv_chunks(
@@ -72,9 +82,9 @@ def shared_csv_chunks(
             break
     if after >= last:
         return
-    parts = _in_parts(IdSpan(after, last))
+    parts, gives_way = _in_parts(IdSpan(after, last)), Pacer.of_this_process() is not None
     with contextlib.ExitStack() as stack:
-        told = [CsvPart(path.absolute(), selection, parts[n::processes]) for n in range(processes)]
+        told = [CsvPart(path.absolute(), selection, parts[n::processes], gives_way) for n in range(processes)]
         lines = [stack.enter_context(contextlib.closing(_CsvProcess(one))) for one in told]
         for n, part in enumerate(parts):
             for data, rows in lines[n % processes].chunks():

@@ -1,0 +1,113 @@
+"""The thread by which a process that gives way stands still now and then, so that others find its processor free.
+
+Where it has no way to do so (not Linux, a Python without ctypes) it ends, and the low priority alone must do.
+"""
+
+import errno
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from proxy.core.pauses import PauseLook, Pauses
+
+# Of computing; the kernel looks at such clocks with its tick, each 1 to 10 ms. A look takes a fiftieth of one.
+_LOOK_EVERY_S: Final = 0.003
+_LOOK_CALM_S: Final = 0.01  # after a look without a pause
+_SWITCH_S: Final = 0.001  # after it, Python that computes is asked for the interpreter
+
+
+class _Sleeps(NamedTuple):
+    """Two ways to sleep. until_computed: for so many seconds of the process's computing; False: there is no such clock.
+
+    holding: with the interpreter held, so that no thread of the process goes on with Python.
+    """
+
+    until_computed: Callable[[float], bool]
+    holding: Callable[[float], None]
+
+
+class Pacer(threading.Thread):
+    """Begins once it is told of a file by which others are known. A process has one at most.
+
+    While it sleeps it keeps the interpreter's lock: whatever Python runs in the process stands still, in any thread and
+    at any place, and no signal is in play. Code in C that runs without the lock goes on; so it has to come back now and
+    then, as SQLite does with a progress handler that does nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="pacer", daemon=True)
+        self._watched: Path | None = None
+        self._told = threading.Event()
+        self._rests = False
+
+    @staticmethod
+    def of_this_process() -> "Pacer | None":
+        """Return the one that runs here."""
+        return next((thread for thread in threading.enumerate() if isinstance(thread, Pacer)), None)
+
+    def watch(self, path: Path) -> None:
+        """Stand still beside whoever writes this file."""
+        if not self._rests:
+            self._watched = path
+            self._told.set()
+
+    def rest(self) -> None:
+        """Watch nothing any more: this process itself is the one that writes."""
+        self._rests, self._watched = True, None
+
+    def run(self) -> None:
+        """Look after every few milliseconds of computing, and stand still where that is wanted."""
+        self._told.wait()
+        sleeps = _sleeps()
+        if sleeps is None:
+            return
+        pauses = Pauses(self._look())
+        sys.setswitchinterval(_SWITCH_S)
+        pause_s = 0.0
+        while sleeps.until_computed(_LOOK_EVERY_S if pause_s > 0 else _LOOK_CALM_S):
+            pause_s = pauses.pause_s(self._look())
+            if pause_s > 0:
+                sys.setswitchinterval(2 * pause_s)  # all others: asks in vain, and computes for it each time
+                sleeps.holding(pause_s)
+                sys.setswitchinterval(_SWITCH_S)
+
+    def _look(self) -> PauseLook:
+        import resource  # noqa: PLC0415 - not on Windows
+
+        watched = self._watched
+        try:
+            changed_ns = None if watched is None else watched.stat().st_mtime_ns
+        except OSError:  # nobody has written anything yet
+            changed_ns = None
+        taken_off = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        return PauseLook(time.monotonic(), time.process_time(), taken_off, changed_ns)
+
+
+def _sleeps() -> _Sleeps | None:
+    """Return how to sleep; None: this system has no way."""
+    if not hasattr(os, "sched_setscheduler") or not hasattr(time, "CLOCK_PROCESS_CPUTIME_ID"):
+        return None
+    try:
+        import ctypes  # noqa: PLC0415 - two milliseconds that other processes do not need
+    except ImportError:
+        return None
+
+    class Timespec(ctypes.Structure):
+        _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+    free, held = ctypes.CDLL(None), ctypes.PyDLL(None)
+    if not hasattr(free, "clock_nanosleep"):
+        return None
+
+    def until_computed(time_s: float) -> bool:
+        span = Timespec(0, int(time_s * 1e9))
+        return free.clock_nanosleep(time.CLOCK_PROCESS_CPUTIME_ID, 0, ctypes.byref(span), None) in (0, errno.EINTR)
+
+    def holding(time_s: float) -> None:
+        held.usleep(int(time_s * 1e6))
+
+    return _Sleeps(until_computed, holding)

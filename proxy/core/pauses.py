@@ -1,0 +1,52 @@
+"""How long a process that gives way to others stands still, and after which looks at itself and at them.
+
+A low priority is not enough. Linux lets whoever computes keep its processor up to the next tick, some milliseconds, if
+the thread that wakes has had its share; that is so about once in a thousand times, and a request of the proxy wakes
+threads six to eight times. So a process that is in the way leaves its processor free most of the time.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+_TIMES: Final = 3.0  # as long as it has computed: a quarter of a processor is left to it
+_LONGEST_S: Final = 0.1
+_OTHERS_S: Final = 1.0  # so long after the last sign of others they are expected back
+_CROWDED_S: Final = 0.1
+
+
+class PauseLook(Struct, frozen=True):
+    """What a process sees at one moment.
+
+    at_s: of a clock that only goes forward. computed_s: by all of its threads since it began. taken_off: how often it
+    has lost a processor that it would have kept. changed_ns: when others last wrote the file by which they are known;
+    None where there is none.
+    """
+
+    at_s: float
+    computed_s: float
+    taken_off: int
+    changed_ns: int | None
+
+
+class Pauses:
+    """Decides when to stand still: while others are at work, and where they want the same processors.
+
+    Neither alone will do: on a machine with processors to spare nobody is in the way, and several processes of one
+    export take each other's processors where nothing else runs.
+    """
+
+    def __init__(self, first: PauseLook) -> None:
+        self._last = first
+        self._others_until_s = self._crowded_until_s = first.at_s
+
+    def pause_s(self, look: PauseLook) -> float:
+        """Return how long to stand still now; 0: not at all."""
+        last, self._last = self._last, look
+        if look.changed_ns is not None and look.changed_ns != last.changed_ns:
+            self._others_until_s = look.at_s + _OTHERS_S
+        if look.taken_off != last.taken_off:
+            self._crowded_until_s = look.at_s + _CROWDED_S
+        if look.at_s >= min(self._others_until_s, self._crowded_until_s):
+            return 0.0
+        return min((look.computed_s - last.computed_s) * _TIMES, _LONGEST_S)

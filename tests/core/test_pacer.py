@@ -1,0 +1,123 @@
+"""A process that gives way stands still beside others that want its processor, and only there."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from proxy.core.pacer import Pacer
+from proxy.storage.sqlite.connect import open_reader
+from tests.cli.command_line import ROOT
+from tests.storage.made_rows import ledger
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the clock")
+
+_COMPUTED_S = 0.2
+# What it computes by SQL or in Python, with each pause: how long, and what was computed in it nevertheless.
+_WORK = """
+import json, os, sys, time
+from pathlib import Path
+from proxy.core import pacer
+from proxy.storage.sqlite.connect import connect_owner, open_reader
+
+path, processor, how, computed_s = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+os.sched_setaffinity(0, {processor})
+pauses, make = [], pacer._sleeps
+
+def noted():
+    sleeps = make()
+    def holding(time_s):
+        begun_s = time.process_time()
+        sleeps.holding(time_s)
+        pauses.append((time_s, time.process_time() - begun_s))
+    return sleeps._replace(holding=holding)
+
+pacer._sleeps = noted
+pacer.Pacer().start()
+if how == "owner":
+    connect_owner(Path(path), 5.0).close()
+reader = open_reader(Path(path))
+end_s = time.process_time() + computed_s
+if how == "sql":
+    reader.create_function("is_over", 0, lambda: time.process_time() >= end_s)
+    go_on = "x % 200000 <> 0 OR NOT is_over()"  # rarely: SQLite itself has to come back
+    numbers = f"WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE {go_on})"
+    reader.execute(numbers + "SELECT sum(x) FROM n").fetchall()
+else:
+    while time.process_time() < end_s:
+        pass
+print(json.dumps([time.process_time() - end_s + computed_s, pauses]))
+"""
+_NEIGHBOUR = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[2])})
+while True:
+    os.utime(sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a ledger that is open, so that it has a WAL."""
+    path = tmp_path_factory.mktemp("ledger") / "tollkeeper.db"
+    with ledger(path):
+        yield path
+
+
+@pytest.fixture
+def processor() -> str:
+    return str(max(os.sched_getaffinity(0)))
+
+
+def worked(path: Path, processor: str, how: str) -> tuple[float, float, float]:
+    """Return how many seconds it has computed, how many it was to stand still, and how many it computed meanwhile."""
+    command = [sys.executable, "-c", _WORK, str(path), processor, how, str(_COMPUTED_S)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    computed_s, pauses = json.loads(ran.stdout)
+    return computed_s, sum(pause_s for pause_s, _ in pauses), sum(meanwhile_s for _, meanwhile_s in pauses)
+
+
+@contextmanager
+def neighbour(written: Path, processor: str) -> Iterator[None]:
+    """Compute on the same processor without a pause, and write a file all the time."""
+    command = [sys.executable, "-c", _NEIGHBOUR, str(written), processor]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("how", ["python", "sql"])
+def test_beside_who_writes_the_ledger_it_stands_still(path: Path, processor: str, how: str) -> None:
+    """Three times as long as it computes, whatever it computes with."""
+    with neighbour(path.with_name(f"{path.name}-wal"), processor):
+        computed_s, paused_s, meanwhile_s = worked(path, processor, how)
+    assert computed_s >= _COMPUTED_S
+    assert paused_s > 2 * computed_s
+    assert meanwhile_s < computed_s / 5
+
+
+def test_beside_others_it_goes_on(path: Path, processor: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.touch()
+    with neighbour(other, processor):
+        assert worked(path, processor, "sql")[1] == 0
+
+
+def test_who_writes_the_ledger_itself_goes_on(path: Path, processor: str) -> None:
+    with neighbour(path.with_name(f"{path.name}-wal"), processor):
+        assert worked(path, processor, "owner")[1] == 0
+
+
+def test_one_that_was_told_of_nobody_waits(path: Path) -> None:
+    """A process that gives way to nobody reads without any of it."""
+    assert Pacer.of_this_process() is None
+    open_reader(path).close()
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, Pacer)]
