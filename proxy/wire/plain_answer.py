@@ -4,7 +4,7 @@ It knows the plainest form alone: an id, choices without an error, a usage whose
 number. For everything else it says nothing, and parsed_answer.py reads it.
 """
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -14,8 +14,8 @@ from proxy.wire.parsed_answer import ParsedAnswer, read_answer
 from proxy.wire.usage import MAX_TOKENS, Usage
 
 _new_tuple = tuple.__new__  # read from its class it would take longer than the call
-_FIRST_OF_NUMBER: Final = frozenset("-0123456789")
-_NOT_TOLD: Final = frozenset(("", "null"))
+_FIRST_OF_NUMBER: Final = frozenset(b"-0123456789")
+_NOT_TOLD: Final = frozenset((b"", b"null"))
 _EXACT_MAX_DIGITS: Final = len(LAST_DIGIT_PUSD) - 1
 
 
@@ -25,33 +25,37 @@ class _Behind(msgspec.Struct, gc=False):
     upstream_inference_cost: msgspec.Raw = msgspec.Raw()
 
 
-class _InputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What a part of the input was: cached or, in a usage that needs a closer look, something else."""
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
+_Nothing = Literal[0] | None  # where something is counted, this reader cannot tell what it is a part of
 
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    video_tokens: int | None = None
-    image_tokens: int | None = None
-    text_tokens: int | None = None
+
+class _InputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What a part of the input was: cached, and nothing else."""
+
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Nothing = None
+    audio_tokens: _Nothing = None
+    video_tokens: _Nothing = None
+    image_tokens: _Nothing = None
+    text_tokens: _Nothing = None
 
 
 class _OutputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What a part of the output was: reasoning or, in a usage that needs a closer look, something else."""
+    """What a part of the output was: reasoning, and nothing else."""
 
-    reasoning_tokens: int | None = None
-    image_tokens: int | None = None
-    audio_tokens: int | None = None
-    accepted_prediction_tokens: int | None = None
-    rejected_prediction_tokens: int | None = None
-    text_tokens: int | None = None
+    reasoning_tokens: _Count | None = None
+    image_tokens: _Nothing = None
+    audio_tokens: _Nothing = None
+    accepted_prediction_tokens: _Nothing = None
+    rejected_prediction_tokens: _Nothing = None
+    text_tokens: _Nothing = None
 
 
 class _Usage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A usage of CHAT.plain_keys; amounts as they were written."""
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: _Count
+    completion_tokens: _Count
     total_tokens: int
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
@@ -108,55 +112,42 @@ def read_chat_answer(body: bytes) -> ParsedAnswer | None:
 def _plain_usage(usage: _Usage) -> Usage | None:
     """Return what read_usage() does of a usage that needs no closer look; None: it needs one."""
     input_tokens, output_tokens = usage.prompt_tokens, usage.completion_tokens
-    if (
-        usage.total_tokens != input_tokens + output_tokens
-        or not 0 <= input_tokens <= MAX_TOKENS
-        or not 0 <= output_tokens <= MAX_TOKENS
-        or usage.is_byok  # the cost is the sum of two amounts
-    ):
+    if usage.total_tokens != input_tokens + output_tokens or usage.is_byok:  # the cost is the sum of two amounts
         return None
     cached_tokens = reasoning_tokens = None
     of_input, of_output = usage.prompt_tokens_details, usage.completion_tokens_details
     if of_input is not None:  # as is_plain_part() says
         cached_tokens = of_input.cached_tokens
-        if (
-            of_input.cache_write_tokens
-            or of_input.audio_tokens
-            or of_input.video_tokens
-            or of_input.image_tokens
-            or of_input.text_tokens
-            or (cached_tokens and not 0 < cached_tokens <= input_tokens)
-        ):
+        if cached_tokens and cached_tokens > input_tokens:
             return None
     if of_output is not None:
         reasoning_tokens = of_output.reasoning_tokens
-        if (
-            of_output.image_tokens
-            or of_output.audio_tokens
-            or of_output.accepted_prediction_tokens
-            or of_output.rejected_prediction_tokens
-            or of_output.text_tokens
-            or (reasoning_tokens and not 0 < reasoning_tokens <= output_tokens)
-        ):
+        if reasoning_tokens and reasoning_tokens > output_tokens:
             return None
     cost, behind = usage.cost, usage.cost_details
-    total = _amount(str(cost, "latin-1"))
-    if total is None:
-        return None
-    cost_pusd, is_exact, problem = total
+    literal = bytes(cost)
+    fraction = literal[2:]
+    if literal[:2] == b"0." and fraction.isdigit() and len(fraction) <= _EXACT_MAX_DIGITS:  # nearly every cost
+        cost_pusd: int | None = int(fraction) * LAST_DIGIT_PUSD[len(fraction)]
+        is_exact, problem = True, None
+    else:
+        total = _amount(literal)
+        if total is None:
+            return None
+        cost_pusd, is_exact, problem = total
     paid_pusd = None
     if behind is not None:
         paid = behind.upstream_inference_cost
         if paid == cost:
             paid_pusd = cost_pusd
         else:
-            literal, literal_of_cost = str(paid, "latin-1"), str(cost, "latin-1")
-            amount = _amount(literal)
+            literal_of_paid = bytes(paid)
+            amount = _amount(literal_of_paid)
             if amount is None:
                 return None
-            told = literal not in _NOT_TOLD and literal_of_cost not in _NOT_TOLD
+            told = literal_of_paid not in _NOT_TOLD and literal not in _NOT_TOLD
             # the same double is, but for digits beyond a pico-USD, the same amount
-            paid_pusd = cost_pusd if told and float(literal) == float(literal_of_cost) else amount[0]
+            paid_pusd = cost_pusd if told and float(literal_of_paid) == float(literal) else amount[0]
     return _new_tuple(  # what Usage(…) comes to, without the call between
         Usage,
         (
@@ -174,11 +165,8 @@ def _plain_usage(usage: _Usage) -> Usage | None:
     )
 
 
-def _amount(literal: str) -> Amount | None:
+def _amount(literal: bytes) -> Amount | None:
     """Return what a value of JSON says that is a number or null; empty: it is not there. None: it is something else."""
-    whole, _, fraction = literal.partition(".")
-    if whole == "0" and fraction.isdecimal() and len(fraction) <= _EXACT_MAX_DIGITS:  # nearly every cost
-        return int(fraction) * LAST_DIGIT_PUSD[len(fraction)], True, None
     if literal in _NOT_TOLD:
         return NO_AMOUNT
-    return amount_of(literal) if literal[0] in _FIRST_OF_NUMBER else None
+    return amount_of(literal.decode()) if literal[0] in _FIRST_OF_NUMBER else None
