@@ -103,13 +103,13 @@ def print_keys(keys: Sequence[Mapping[str, Any]]) -> None:
             one["window"],
             _usd(one["billed_pusd"]),
             _usd(one["booked_pusd"]),
-            _usd(one["known_pusd"], signed=True),
-            _usd(one["left_pusd"], signed=True),
+            _usd(one["difference_pusd"] - one["unexplained_pusd"], signed=True),
+            _usd(one["unexplained_pusd"], signed=True),
         )
         for one in keys
     ]
-    headers = ("key", "window", "provider", "ledger", "known", "left")
-    print_table(headers, rows, right=frozenset({"provider", "ledger", "known", "left"}), whole=frozenset({"window"}))
+    headers = ("key", "window", "provider", "ledger", "explained", "unexplained")
+    print_table(headers, rows, right=frozenset(headers[2:]), whole=frozenset({"window"}))
 
 
 def _usd(pusd: int, *, signed: bool = False) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from proxy.cli.sync import day_of_text, in_order
 
 if TYPE_CHECKING:
     from proxy.cli.admin_client import AdminClient
+    from proxy.cli.key_counts import KeyCounts
 
 UNEXPLAINED = 6
 """The exit code where more drift than reconcile.unexplained_max_usd is explained by nothing."""
@@ -32,7 +34,10 @@ _PUSD = 10**12
 @click.option("--since", metavar="WHEN", help="In place of --from: today, yesterday, this-month, 7d, 2026-11.")
 @click.option("--explain", is_flag=True, help="Show the differences one by one, in sentences.")
 @click.option(
-    "--keys", is_flag=True, help="Show what the provider has counted for each key too, today, this week and month."
+    "--keys",
+    is_flag=True,
+    help="Show what the provider has counted for each key too, today, this week and month; without a management key it"
+    " is shown anyway.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
@@ -48,11 +53,13 @@ def reconcile(
 ) -> None:
     """Show the ledger beside the provider's bill: each difference in a class, and the sums of classes.
 
-    It shows what was compared last, by itself or by tollkeeper sync. Exit code 6: more drift than
+    It shows what was compared last, by itself or by tollkeeper sync. Without a management key the ledger is held
+    against what the provider has counted for each key, by sums alone. Exit code 6: more drift than
     reconcile.unexplained_max_usd is explained by nothing.
     """
     from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.drift_table import class_totals, print_classes, print_keys  # noqa: PLC0415
+    from proxy.cli.drift_table import class_totals, print_classes  # noqa: PLC0415
+    from proxy.cli.key_counts import key_counts  # noqa: PLC0415
 
     if first is not None and since is not None:
         raise click.UsageError("Give --from or --since, not both.")
@@ -65,27 +72,32 @@ def reconcile(
         days = list(api.pages("/reconciliations", query))
         rows = _rows(api, query) if explain else []
         sources = list(api.pages("/reconciliations/sources"))
-        of_keys = list(api.pages("/reconciliations/keys")) if keys else []
+        counts = key_counts(api, is_wanted=keys, is_today=end >= datetime.now(UTC).date())
     if as_json:
         shown: dict[str, Any] = {"days": days, "classes": class_totals(days)}
         shown |= {"rows": rows} if explain else {}
-        click.echo(json.dumps({**shown, "keys": of_keys} if keys else shown, indent=2))
-    elif not days:
-        todo = "Compare some: tollkeeper sync" if sources else "It takes providers.<name>.management_key."
-        click.echo(f"No day of these was compared yet. {todo}", err=True)
+        click.echo(json.dumps(shown | counts.json(), indent=2))
     else:
-        print_classes(days)
+        if days:
+            print_classes(days)
+        else:
+            click.echo(f"No day of these was compared yet.{_todo(sources, counts)}", err=True)
         for row in rows:
             _explain(row)
-    if keys and not as_json:
-        click.echo()
-        print_keys(of_keys)
+        counts.show(is_first=not days)
     for source in sources:
         if source["problem"] is not None:
             click.echo(f"{source['provider']}: the last comparison failed: {source['problem']}", err=True)
-    unexplained_pusd = sum(abs(day["unexplained_pusd"]) for day in days)
+    unexplained_pusd = max(sum(abs(day["unexplained_pusd"]) for day in days), counts.unexplained_pusd())
     if unexplained_pusd > settings.reconcile.unexplained_max_usd * _PUSD:
         sys.exit(UNEXPLAINED)
+
+
+def _todo(sources: Sequence[Mapping[str, Any]], counts: "KeyCounts") -> str:
+    """Return what to do so that days are compared; of keys without a bill it is said beside what they have counted."""
+    if any(source["level"] != "keys" for source in sources):
+        return " Compare some: tollkeeper sync"
+    return "" if counts.alone() else " It takes providers.<name>.management_key."
 
 
 def _explain(row: dict[str, Any]) -> None:

@@ -10,11 +10,12 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct, field
 
 from proxy.policy.reconciliation.day_comparison import BilledCall, BookedApart, BookedRequest, DriftEntry
-from proxy.policy.reconciliation.key_comparison import KeyDay
+from proxy.policy.reconciliation.key_comparison import KeyBooks
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 
-Level = Literal["calls", "models", "history"]
-"""How fine a day was compared: call by call, by sums of models, or not at all: it was before the first request."""
+Level = Literal["calls", "models", "keys", "history"]
+"""How fine a day was compared: call by call, by sums of models, by what keys have counted, or not at all: it was before
+the first request."""
 
 ENTRIES_KEPT_DAYS = 400  # how long single differences are kept; sums of classes stay
 ENTRIES_MAX = 500  # kept of one class of a day, the largest; the sums are of all
@@ -127,13 +128,17 @@ class DayQuestion(Struct, frozen=True):
 
 
 class KeyQuestion(NamedTuple):
-    """Which days of a provider's key are wanted, by the name of the key here and its hash; [since_ms, until_ms)."""
+    """Which days of a provider's key are wanted, by its hash; what began in [since_ms, until_ms).
 
-    provider: str
-    key: str
+    places: all names that it has here, as "provider/key", for rows that remember no hash. users_key: what the ledger
+    calls a key of a user's own.
+    """
+
+    places: tuple[str, ...]
     key_hash: str
     since_ms: int
     until_ms: int
+    users_key: str
 
 
 class LedgerDay(Struct, frozen=True):
@@ -174,8 +179,11 @@ class ReconciliationReader(Protocol):
         """Return what the roll-up has of a day, by model, and how much of it is not exact as far as rows tell."""
         ...
 
-    def key_days(self, question: KeyQuestion) -> list[KeyDay]:
-        """Return what the ledger has of a key, by day of UTC, and what comparisons have found of it, as KeyDay says."""
+    def key_books(self, question: KeyQuestion) -> KeyBooks:
+        """Return what the ledger has of a key, by day of UTC, and what comparisons have found of it, as KeyDay says.
+
+        Of the day before the first one there are its last two hours.
+        """
         ...
 
     def key_names(self, provider: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ from proxy.policy.exchange_rates import RateStep, join_steps, local_amount, rate
 from proxy.policy.idempotency import EarlierRequest
 from proxy.policy.quota import FineRows, Quota, SettledRow, is_counted
 from proxy.policy.quota.window import window_bounds
-from proxy.policy.reconciliation.key_comparison import KeyDay
+from proxy.policy.reconciliation.key_comparison import KeyBooks, KeyDay
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.policy.sealing.master_ring import MasterRing
 from proxy.policy.sealing.place import Place
@@ -895,16 +895,19 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         assert own_key
         return ledger_sums(self._store.requests.values(), provider, day_ms)
 
-    def key_days(self, question: KeyQuestion) -> list[KeyDay]:
+    def key_books(self, question: KeyQuestion) -> KeyBooks:
+        """Return the sums of days: this ledger does not know which of them are doubtful."""
         sums = Counter[str]()
-        for started_ms, pusd in self.key_use(question.provider, question.key, question.since_ms):
-            if started_ms < question.until_ms:
-                sums[day_of(started_ms)] += pusd
-        for row in self._store.adjustments.rows:
-            of_key = (row.charged_provider, row.charged_key) == (question.provider, question.key)
-            if of_key and question.since_ms <= row.at_ms < question.until_ms:
-                sums[day_of(row.at_ms)] += row.amount_pusd
-        return [KeyDay(day, pusd, 0) for day, pusd in sorted(sums.items())]
+        for place in question.places:
+            provider, _, key = place.partition("/")
+            for started_ms, pusd in self.key_use(provider, key, question.since_ms):
+                if started_ms < question.until_ms:
+                    sums[day_of(started_ms)] += pusd
+            for row in self._store.adjustments.rows:
+                of_key = (row.charged_provider, row.charged_key) == (provider, key)
+                if of_key and question.since_ms <= row.at_ms < question.until_ms:
+                    sums[day_of(row.at_ms)] += row.amount_pusd
+        return KeyBooks([KeyDay(day, pusd, 0) for day, pusd in sorted(sums.items())])
 
     def key_names(self, provider: str) -> dict[str, str]:
         assert provider

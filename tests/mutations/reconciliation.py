@@ -209,4 +209,19 @@ MUTATIONS: Final = (
         ),
         ("tests/storage/test_adjustments.py::test_what_belongs_to_no_request_is_booked_once_by_its_reference",),
     ),
+    Mutation(
+        "key-drift-explained-away",
+        "What is awaited explains any difference, so that calls from outside the proxy are never seen.",
+        (Patch("key_reason:explain", "(PENDING, 0, doubt.pending_pusd)", "(PENDING, 0, abs(left_pusd))"),),
+        (
+            "tests/policy/reconciliation/test_key_reason.py::test_a_difference_has_the_reasons_that_the_ledger_knows",
+            "tests/reconciliation/test_counted_keys.py::test_what_is_counted_is_what_is_booked_and_the_rest_is_from_outside",
+        ),
+    ),
+    Mutation(
+        "key-drift-of-adjusted-reservations",
+        "A reservation that was corrected goes on to explain what the ledger has too much.",
+        (TextPatch("storage.sqlite.key_books:_ADJUSTMENT", "= t.request_id", "IS NULL"),),
+        ("tests/storage/test_key_books.py::test_what_of_a_key_is_not_certain_is_told_apart",),
+    ),
 )

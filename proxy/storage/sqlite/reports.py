@@ -13,7 +13,7 @@ from proxy.core.errors import LedgerError
 from proxy.policy.day_span import DaySpan
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota import FineRows, Quota
-from proxy.policy.reconciliation.key_comparison import KeyDay
+from proxy.policy.reconciliation.key_comparison import KeyBooks
 from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
@@ -74,7 +74,7 @@ from proxy.storage.sqlite.csv_processes import shared_csv_chunks
 from proxy.storage.sqlite.export import slices
 from proxy.storage.sqlite.focus import charge_slices
 from proxy.storage.sqlite.groups import SqliteGroups
-from proxy.storage.sqlite.key_days import read_key_days
+from proxy.storage.sqlite.key_books import read_key_books
 from proxy.storage.sqlite.labels import read_labels, read_rates
 from proxy.storage.sqlite.late_lookups import read_lookups
 from proxy.storage.sqlite.limits import SqliteLimits
@@ -378,9 +378,9 @@ class SqliteReports:
         with self._snapshot() as connection:
             return ledger_day.read_ledger_sums(connection, provider, day_ms, own_key)
 
-    def key_days(self, question: KeyQuestion) -> list[KeyDay]:
+    def key_books(self, question: KeyQuestion) -> KeyBooks:
         with self._snapshot() as connection:
-            return read_key_days(connection, question)
+            return read_key_books(connection, question)
 
     def key_names(self, provider: str) -> dict[str, str]:
         with self._reader() as connection:

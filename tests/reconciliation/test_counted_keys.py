@@ -1,0 +1,138 @@
+"""A proxy without a management key: what the provider has counted for its keys, beside what it has booked for them."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli.command_line import Commands
+from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY
+from tests.support.raw import ask
+from tests.support.stand import MESSAGES, MODEL, Stand, sqlite_ledger, stand
+
+OTHER_KEY = "sk-or-v1-" + "feedface" * 8
+KEYS: dict[str, Any] = {
+    "providers": {
+        "openrouter": {
+            "api_key": None,
+            "keys": [{"name": "main", "api_key": PROVIDER_KEY}, {"name": "spare", "api_key": OTHER_KEY}],
+        },
+        "plain": None,
+    },
+    "reconcile": {"unexplained_max_usd": 0},
+}
+
+
+async def long_there(place: Stand) -> None:
+    """Have the keys here for longer than any window."""
+    await sqlite_ledger(place.app).change(lambda db: db.execute("UPDATE key_hashes SET first_ms = 0") and None)
+
+
+async def windows(place: Stand, query: str = "") -> dict[tuple[str, str], dict[str, Any]]:
+    """Ask what the keys have counted by now."""
+    place.app.services.accounts._entries.clear()
+    answer = await ask(place.port, "GET", f"/admin/v1/reconciliations/keys{query}", token=ADMIN_TOKEN)
+    return {(one["key"], one["window"]): one for one in answer.json()["data"]}
+
+
+async def counters(place: Stand) -> list[dict[str, Any]]:
+    place.app.services.accounts._entries.clear()
+    answer = await ask(place.port, "GET", "/admin/v1/reconciliations/counters", token=ADMIN_TOKEN)
+    found: list[dict[str, Any]] = answer.json()["data"]
+    return found
+
+
+async def run(place: Stand, *arguments: str) -> Any:
+    place.app.services.accounts._entries.clear()
+    return await asyncio.to_thread(Commands(place.folder).run, *arguments)
+
+
+async def test_what_is_counted_is_what_is_booked_and_the_rest_is_from_outside(tmp_path: Path) -> None:
+    async with stand(tmp_path, KEYS) as place:
+        await place.sim.reset(created=None)
+        await long_there(place)
+        for _ in range(3):
+            assert (await place.chat()).status == 200
+        await place.settled(3)
+        same = await run(place, "reconcile", "--json")
+        assert same.returncode == 0, same.stderr
+        found = json.loads(same.stdout)
+        assert [(one["key"], one["window"]) for one in found["keys"]] == [
+            (key, window) for key in ("main", "spare") for window in ("day", "week", "month")
+        ]
+        assert sum(one["booked_pusd"] for one in found["keys"] if one["window"] == "day") > 0
+        assert {one["difference_pusd"] for one in found["keys"]} == {0}
+        assert [(one["key"], one["has_bill"], one["problem"]) for one in found["counters"]] == [
+            ("main", False, None),
+            ("spare", False, None),
+        ]
+
+        before = (await place.sim.books())["total_pusd"]
+        assert (await place.sim.chat({"model": MODEL, "messages": MESSAGES}, key=OTHER_KEY)).status == 200
+        outside = (await place.sim.books())["total_pusd"] - before
+        shown = await run(place, "reconcile")
+        assert shown.returncode == 6
+        assert "management_key" in shown.stderr
+        assert "outside the proxy" in " ".join(shown.stdout.split())
+        assert all(len(line) <= 80 for line in (shown.stdout + shown.stderr).splitlines())
+        now = await windows(place, "?window=day")
+        assert {place: one["unexplained_pusd"] for place, one in now.items()} == {
+            ("main", "day"): 0,
+            ("spare", "day"): outside,
+        }
+        assert [(part["name"], part["amount_pusd"]) for part in now["spare", "day"]["parts"]] == [("unknown", outside)]
+        none = await run(place, "reconcile", "--to", "2026-01-31", "--json")
+        assert (none.returncode, json.loads(none.stdout)) == (0, {"days": [], "classes": []})  # counts are of today
+
+
+async def test_a_cost_that_is_awaited_and_one_that_nobody_told(tmp_path: Path) -> None:
+    async with stand(tmp_path, KEYS) as place:
+        await place.sim.reset(created=None)
+        await long_there(place)
+        await place.sim.behave("next", usage="missing", generation_error="server-error")
+        assert (await place.chat()).status == 200
+        [row] = await place.ended()
+        assert row["state"] == "pending"
+        charged = (await place.sim.books())["total_pusd"]
+        (one,) = [each for (_, window), each in (await windows(place)).items() if window == "month" and each["parts"]]
+        assert (one["booked_pusd"], one["billed_pusd"], one["unexplained_pusd"]) == (0, charged, 0)
+        assert [(part["name"], part["amount_pusd"]) for part in one["parts"]] == [("pending", charged)]
+
+        def charge_all(db: Any) -> None:
+            """Charge the reservation, as a proxy does that has given up."""
+            db.execute("UPDATE requests SET cost_pusd = reserved_pusd, cost_source = 'reservation', state = 'settled'")
+
+        await sqlite_ledger(place.app).change(charge_all)
+        (one,) = [each for (_, window), each in (await windows(place)).items() if window == "week" and each["parts"]]
+        too_much = row["reserved_pusd"] - charged
+        assert too_much > 0
+        assert [(part["name"], part["amount_pusd"]) for part in one["parts"]] == [("reservation_charged", -too_much)]
+
+
+async def test_a_key_that_is_new_may_have_been_used_before(tmp_path: Path) -> None:
+    async with stand(tmp_path, KEYS) as place:
+        await place.sim.reset(created=None)
+        assert (await place.sim.chat({"model": MODEL, "messages": MESSAGES}, key=PROVIDER_KEY)).status == 200
+        found = await windows(place)
+        assert {one["unexplained_pusd"] for one in found.values()} == {0}
+        assert [part["name"] for part in found["main", "day"]["parts"]] == ["before_proxy"]
+
+
+async def test_each_key_is_asked_for_once_and_why_one_is_not_told_is_said(tmp_path: Path) -> None:
+    more = {"providers": {**KEYS["providers"], "again": {"kind": "openrouter", "api_key": PROVIDER_KEY}}}
+    async with stand(tmp_path, KEYS) as first:
+        more["providers"]["again"]["base_url"] = f"{first.sim.url}/api/v1"
+    more["providers"]["openrouter"]["keys"].append({"name": "twin", "api_key": OTHER_KEY})
+    (tmp_path / "two").mkdir()
+    async with stand(tmp_path / "two", {**KEYS, **more}) as place:
+        await place.sim.behave("path:/key", error="user-not-found")
+        names = {one["key"]: one["names"] for one in await counters(place)}
+        assert names == {
+            "main": ["openrouter/main", "again/main"],
+            "spare": ["openrouter/spare", "openrouter/twin"],
+        }
+        assert all("401" in one["problem"] for one in await counters(place))
+        assert await windows(place) == {}
+        told = await run(place, "reconcile")
+        assert told.returncode == 0
+        assert told.stderr.count("what it has counted is not known") == 2
