@@ -21,6 +21,13 @@ class Reply(Protocol):
     """An answer as its downstream returns it, complete or begun. The server sends the rest."""
 
 
+class Room(Protocol):
+    """Whether a client reads. choked: drained() is to be awaited before the next piece."""
+
+    @property
+    def choked(self) -> bool: ...
+
+
 class Downstream(Protocol):
     """One request of a client and the way back. What is written to a client that has gone raises ConnectionError."""
 
@@ -68,8 +75,11 @@ class Downstream(Protocol):
         """Write a piece, which is not empty, of the answer that was begun; False: await drained() before the next."""
         ...
 
-    def chunk_writer(self) -> Callable[[bytes], bool] | None:
-        """Return what writes a piece that has the framing of a chunk of HTTP/1.1, as write() does; None: nothing."""
+    def chunks_writer(self) -> tuple[Callable[[bytes], object], Room] | None:
+        """Return what writes pieces that have the framing of chunks of HTTP/1.1, and the room for them; None: nothing.
+
+        Once the client has gone it raises ConnectionError, or does nothing where the request is told of that anyway.
+        """
         ...
 
     async def drained(self) -> None:

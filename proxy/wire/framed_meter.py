@@ -1,15 +1,18 @@
 """What all meters of streams have in common: events that differ in their texts alone pass without being read."""
 
 import re
+from collections.abc import Mapping
 from operator import ne
 from typing import Final
 
+from proxy.wire.chunk_head import CHUNK_HEAD_BYTES, ChunkSpan, chunk_spans
 from proxy.wire.text_size import LARGE_BYTES, bytes_of_text
 
 _FRAMES_MAX: Final = 6  # a provider whose events differ in more than their texts is not asked again and again
 _COLON: Final = ord(":")
 _NUMBER: Final = re.compile(rb"([ \t]*:[ \t]*)[0-9.]+([ \t]*[,}\]].*)", re.DOTALL)  # behind a key, up to the next quote
 _TELLING: Final = (b"type", b"object", b"event", b"status", b"code", b"reason", b"error", b"model", b"provider")
+_NONE_KNOWN: Final = (None, b"", (), chunk_spans[0, 0, 0])
 
 
 class FramedMeter:
@@ -23,6 +26,7 @@ class FramedMeter:
     __slots__ = (
         "_frame",
         "_frames_left",
+        "_in_chunks",
         "_known_max_bytes",
         "_last_event",
         "_max_event_bytes",
@@ -39,6 +43,8 @@ class FramedMeter:
         self._nothing_begun = False  # content was seen, and the last chunk ended with an event
         # of an event that is known its begin and its end, both with their lengths, and what stands between its texts
         self._frame: tuple[bytes | None, int, bytes, int, tuple[bytes, ...]] = (None, 0, b"", 0, ())
+        # the same of a chunk that is one, and where these are
+        self._in_chunks: tuple[bytes | None, bytes, tuple[bytes, ...], Mapping[bytes, ChunkSpan]] = _NONE_KNOWN
         self._last_event = b""  # the last one that was not known
         self._frames_left = _FRAMES_MAX  # how often a frame may still be learnt
         self.data_lines = 0
@@ -49,7 +55,7 @@ class FramedMeter:
         if not self._nothing_begun:
             return self._feed_closely(chunk)
         size_bytes = len(chunk)
-        if self.knows(chunk, 0, size_bytes):
+        if self._knows(chunk, size_bytes):
             return self._cut(chunk) if self.cuts else chunk
         if chunk[-2:] == b"\n\n" and size_bytes <= self._max_event_bytes and self._passes(chunk):
             lines = chunk.count(b"data:")
@@ -63,30 +69,47 @@ class FramedMeter:
             return self._cut(chunk) if self.cuts else chunk
         return self._feed_closely(chunk)
 
-    def knows(self, read: bytes, start: int, end: int) -> bool:
-        """Return whether what stands there is an event that is known, and count it: it is not to be fed any more.
+    def knows_chunks(self, read: bytes) -> bool:
+        """Return whether a read is whole chunks of HTTP/1.1, each an event that is known, and nothing is cut of them.
 
-        If nothing is cut it may go to the client as it came.
+        They are counted then, and not to be fed any more.
         """
-        before, before_bytes, behind, behind_bytes, between = self._frame
-        at, behind_at = start + before_bytes, end - behind_bytes
-        if (
-            read[start:at] != before
-            or read[behind_at:end] != behind
-            or at > behind_at
-            or not self._nothing_begun
-            or end - start > self._known_max_bytes
-        ):
+        if not self._nothing_begun:
             return False
-        for part in between:
-            found = read.find(part, at, behind_at)
-            if found < 0 or _COLON in read[at:found]:
+        before, behind, between, spans = self._in_chunks
+        at, end, events, told_bytes = 0, len(read), 0, 0
+        while at < end:
+            payload_at, text_at, text_end, next_at, size_bytes = spans[read[at : at + CHUNK_HEAD_BYTES]]
+            text_at += at
+            text_end += at
+            if read[at + payload_at : text_at] != before:
                 return False
-            at = found + len(part)
-        if _COLON in read[at:behind_at]:
+            at += next_at
+            if read[text_end:at] != behind:
+                return False
+            if between:
+                text_at = _behind_last(between, read, text_at, text_end)
+                if text_at < 0:
+                    return False
+            if _COLON in read[text_at:text_end]:
+                return False
+            events += 1
+            told_bytes += size_bytes
+        self.data_lines += events
+        self.told_bytes += told_bytes
+        return True
+
+    def _knows(self, event: bytes, size_bytes: int) -> bool:
+        """Return whether an event, or what else came, is one that is known, and count it."""
+        before, at, behind, behind_bytes, between = self._frame
+        end = size_bytes - behind_bytes
+        if event[:at] != before or event[end:] != behind or at > end or size_bytes > self._known_max_bytes:
+            return False
+        at = _behind_last(between, event, at, end)
+        if at < 0 or _COLON in event[at:end]:
             return False
         self.data_lines += 1
-        self.told_bytes += end - start
+        self.told_bytes += size_bytes
         return True
 
     def _feed_closely(self, chunk: bytes) -> bytes:
@@ -109,6 +132,8 @@ class FramedMeter:
         if len(frame) > 1:
             before, *between, behind = frame
             self._frame = before, len(before), behind, len(behind), tuple(between)
+            spans = chunk_spans[len(before), len(behind), self._known_max_bytes]
+            self._in_chunks = before, behind + b"\r\n", tuple(between), spans
 
 
 def frame_of(one: bytes, other: bytes) -> tuple[bytes, ...]:
@@ -141,6 +166,16 @@ def frame_of(one: bytes, other: bytes) -> tuple[bytes, ...]:
         found.append(begin + _joined(pieces, start, n) + before)
         start, begin = n + 1, behind
     return (*found, begin + _joined(pieces, start, len(pieces)))
+
+
+def _behind_last(pieces: tuple[bytes, ...], read: bytes, at: int, end: int) -> int:
+    """Return where the last of some pieces ends that follow one another, with no colon between; -1: they do not."""
+    for piece in pieces:
+        found = read.find(piece, at, end)
+        if found < 0 or _COLON in read[at:found]:
+            return -1
+        at = found + len(piece)
+    return at
 
 
 def _joined(pieces: list[bytes], start: int, end: int) -> bytes:

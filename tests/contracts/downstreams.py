@@ -7,7 +7,7 @@ has all of its body, is never full, and is written only when the answer is compl
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,9 @@ class MemoryDownstream:
         self._add(data)
         return len(self.unsent) <= ROOM_BYTES
 
-    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+    def chunks_writer(self) -> None:
         """Return None: it has framing of its own, or none."""
-        return None
+        return
 
     async def drained(self) -> None:
         if len(self.unsent) > ROOM_BYTES and not self.is_gone:
@@ -181,9 +181,9 @@ class LineDownstream:
         self._pieces.append(data)
         return True
 
-    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+    def chunks_writer(self) -> None:
         """Return None: a line has no framing."""
-        return None
+        return
 
     async def drained(self) -> None:
         """Return at once: a line has room for everything."""

@@ -23,7 +23,7 @@ MUTATIONS: Final = (
         "half-a-size-forgotten",
         "A chunk whose size came in two reads is passed on with half of it, and the client reads a wrong length.",
         (Patch("UpstreamConnection.data_received", "answer.between_chunks = False", "pass"),),
-        ("tests/providers/test_chunk_head.py::test_half_a_size_is_not_forgotten",),
+        ("tests/providers/test_whole_chunks.py::test_half_a_size_is_not_forgotten",),
     ),
     Mutation(
         "a-proxy-that-is-not-used",

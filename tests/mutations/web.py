@@ -26,8 +26,8 @@ MUTATIONS: Final = (
     Mutation(
         "chunks-that-nobody-waits-with",
         "What a slow client has not read yet is held in memory where it passes in the chunks that it came in.",
-        (Patch("FastDownstream._write_chunk", "return not self._connection.choked", "return True"),),
-        ("tests/providers/test_chunk_head.py::test_what_a_client_says_to_a_chunk",),
+        (Patch("StreamRelay._take_chunks", "return not self.room.choked", "return True"),),
+        ("tests/streams/test_chunks.py::test_a_client_that_has_no_room",),
     ),
     Mutation(
         "chunks-of-an-older-version",

@@ -14,8 +14,14 @@ MUTATIONS: Final = (
     Mutation(
         "a-text-that-ends-its-event",
         "An event is known by its ends, whatever stands between them: a usage, an error, or the end of the stream.",
-        (Patch("FramedMeter.knows", "_COLON in read[at:behind_at]", "False"),),
+        (Patch("FramedMeter._knows", "_COLON in event[at:end]", "False"),),
         ("tests/wire/test_stream_meter.py::test_an_event_that_is_known_by_its_ends_is_read_as_any_other",),
+    ),
+    Mutation(
+        "a-text-that-ends-its-chunk",
+        "Among several chunks in a read one is known by its ends, whatever stands between them.",
+        (Patch("FramedMeter.knows_chunks", "_COLON in read[text_at:text_end]", "False"),),
+        ("tests/wire/test_stream_meter.py::test_chunks_are_known_one_or_several",),
     ),
     Mutation(
         "own-key-in-a-plain-answer",

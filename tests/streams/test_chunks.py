@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from proxy.pipeline.relay.stream import StreamRelay
-from proxy.web.server.fast_downstream import FastDownstream
+from proxy.wire.stream_meter import StreamMeter
 from tests.faults.place import Place, place
 from tests.faults.raw_upstream import Pause, Step, Turn
 from tests.faults.told import END, MODEL, chunk, stream_head
@@ -49,6 +50,12 @@ def _apart(reads: list[bytes]) -> Iterator[Step]:
 WAYS: dict[str, tuple[Callable[[], list[bytes]], int]] = {  # what comes in one read each; how many events pass so
     "each by itself": (lambda: [chunk(each) for each in (*WORDS, *LAST)], EVENTS - 5),
     "cut": (lambda: [part for each in (*WORDS, *LAST) for part in (chunk(each)[:9], chunk(each)[9:])], 0),
+    "several in a read": (
+        lambda: (
+            [b"".join(map(chunk, WORDS[n : n + 3])) for n in range(0, EVENTS, 3)] + [chunk(LAST[0]) + chunk(LAST[1])]
+        ),
+        EVENTS - 9,
+    ),
     "two in a chunk": (lambda: [chunk(WORDS[n] + WORDS[n + 1]) for n in range(0, EVENTS, 2)] + [chunk(LAST[0])], 0),
     "framed otherwise": (lambda: [_upper(each) for each in (*WORDS, *LAST)], 0),
     "by itself, then not": (
@@ -72,14 +79,15 @@ async def _ask(found: Place, reads: list[bytes]) -> Answer:
 
 async def test_the_same_bytes_and_the_same_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = 0
-    write_chunk = FastDownstream._write_chunk
+    take_chunks = StreamRelay._take_chunks
 
-    def counted(self: FastDownstream, data: bytes) -> bool:
+    def counted(self: StreamRelay, chunks: bytes) -> bool | None:
         nonlocal passed
-        passed += 1
-        return write_chunk(self, data)
+        taken = take_chunks(self, chunks)
+        passed += 0 if taken is None else chunks.count(b"\n\n")
+        return taken
 
-    monkeypatch.setattr(FastDownstream, "_write_chunk", counted)
+    monkeypatch.setattr(StreamRelay, "_take_chunks", counted)
     async with place(tmp_path) as found:
         for n, (way, (reads, least)) in enumerate(WAYS.items()):
             passed = 0
@@ -102,3 +110,21 @@ async def test_a_client_that_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await client.hang_up()
         row = await found.booked()
         assert (row["cost_pusd"], row["cost_source"], row["flags"]) == (2_000_000, "provider", "client_gone")
+
+
+def test_a_client_that_has_no_room() -> None:
+    """The provider is read no further than a client reads, and what a client that has gone would get is not written."""
+    relay = StreamRelay.__new__(StreamRelay)
+    written: list[bytes] = []
+    relay.meter, relay.looks = StreamMeter(), False
+    relay.write_chunks, relay.room = written.append, SimpleNamespace(choked=False)
+    for event in WORDS[:3]:
+        relay.meter.feed(event)
+    chunks = b"".join(map(chunk, WORDS[3:5]))
+    assert relay._take_chunks(chunks) is True
+    relay.room = SimpleNamespace(choked=True)
+    assert relay._take_chunks(chunks) is False
+    assert written == [chunks, chunks]
+    relay.looks = True
+    assert relay._take_chunks(chunks) is None
+    assert written == [chunks, chunks]

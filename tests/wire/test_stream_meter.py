@@ -542,6 +542,32 @@ def test_an_event_that_is_known_by_its_ends_is_read_as_any_other(said: list[byte
     assert [getattr(known, name) for name in told] == [getattr(read, name) for name in told]
 
 
+@given(st.lists(st.lists(SAID, min_size=1, max_size=3), max_size=6))
+def test_chunks_that_are_known_are_counted_as_others_are(reads: list[list[bytes]]) -> None:
+    known, read = StreamMeter(), StreamMeter()
+    read._frames_left = 0
+    told = [name for name in StreamMeter.__slots__ if not name.startswith("_")] + ["least_tokens", "held", "finished"]
+    for payloads in [[say("a")], [say("b")], [say("c")], *reads, [DONE]]:
+        if known.knows_chunks(b"".join([b"%x\r\n%b\r\n" % (len(one), one) for one in payloads])):
+            assert [read.feed(one) for one in payloads] == payloads
+        else:
+            assert known.feed(b"".join(payloads)) == read.feed(b"".join(payloads))
+        assert [getattr(known, name) for name in told] == [getattr(read, name) for name in told]
+
+
+def test_chunks_are_known_one_or_several() -> None:
+    meter = StreamMeter()
+    for text in ("", "a", "b"):
+        meter.feed(say(text))
+    one, other = (b"%x\r\n%b\r\n" % (len(event), event) for event in (say("one"), say("the other, which is longer")))
+    assert meter.knows_chunks(one)
+    assert meter.knows_chunks(one + other + one)
+    assert meter.data_lines == 7
+    for bad in (one[:-1], one + other[:9], one + b"0\r\n\r\n", b"0" + one, one.replace(b"one", b"a:b"), other[1:]):
+        assert not meter.knows_chunks(bad)
+    assert meter.data_lines == 7
+
+
 def test_events_that_differ_in_their_text_alone_are_known_by_their_ends() -> None:
     meter = StreamMeter()
     for text in ("", "a", "b"):

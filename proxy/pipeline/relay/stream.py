@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from proxy.core.errors import ApiError
-from proxy.pipeline.downstream import Reply
+from proxy.pipeline.downstream import Reply, Room
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
 from proxy.pipeline.relay.base import Relay
-from proxy.providers.transport.base import TakeChunk, TransportError
+from proxy.providers.transport.base import TakeChunks, TransportError
 from proxy.providers.transport.inflate import ENCODINGS
 from proxy.wire.endpoint import Meter
 from proxy.wire.redact import ErrorScreen
@@ -23,7 +23,8 @@ class StreamRelay(Relay):
     """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
 
     meter: Meter
-    write_chunk: Callable[[bytes], bool]  # to the client as it is
+    write_chunks: Callable[[bytes], object]  # to the client as they are
+    room: Room
     tail = b""  # the last bytes that went to the client
     stopped = False  # nothing came after [DONE], and we stopped reading
     packed = False  # in a way that cannot be decompressed here: it passes unread
@@ -55,10 +56,10 @@ class StreamRelay(Relay):
 
         Reading waits for a slow client.
         """
-        answer, context, meter, take_chunk = self.answer, self.context, self.meter, self.chunk_taker()
+        answer, context, meter, take_chunks = self.answer, self.context, self.meter, self.chunks_taker()
         try:
             while not meter.done:
-                if await answer.pump(self._take, take_chunk):
+                if await answer.pump(self._take, take_chunks):
                     return None
                 if not meter.done:
                     await context.drained()
@@ -116,23 +117,24 @@ class StreamRelay(Relay):
             return None
         return self.note_broken(TransportError("broken", "the stream ended early", dispatched=True))
 
-    def chunk_taker(self) -> TakeChunk | None:
+    def chunks_taker(self) -> TakeChunks | None:
         """Return what takes chunks that go to the client as they came, framing and all; None: none do."""
-        write_chunk = None if self.meter.cuts else self.context.downstream.chunk_writer()
-        if write_chunk is None:
+        found = None if self.meter.cuts else self.context.downstream.chunks_writer()
+        if found is None:
             return None
-        self.write_chunk = write_chunk
-        return self._take_chunk
+        self.write_chunks, self.room = found
+        return self._take_chunks
 
-    def _take_chunk(self, chunk: bytes, start: int) -> bool | None:
-        """Pass a chunk on whose payload is an event that is known, and changes nothing; None: it is another."""
-        if self.looks or not self.meter.knows(chunk, start, len(chunk) - 2):
+    def _take_chunks(self, chunks: bytes) -> bool | None:
+        """Pass chunks on whose payloads are events that are known, and change nothing; None: there are others."""
+        if self.looks or not self.meter.knows_chunks(chunks):
             return None
         try:
-            return self.write_chunk(chunk)
+            self.write_chunks(chunks)
         except ConnectionError:
             self.context.set_gone()
             return True
+        return not self.room.choked
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""

@@ -31,8 +31,8 @@ class ConnectionCounts(NamedTuple):
 NO_CONTENT = "the provider sent keep-alives, but no content within the first-token time-out"
 
 Take = Callable[[bytes], bool]  # takes the next piece; False: no more for now
-TakeChunk = Callable[[bytes, int], bool | None]
-"""Takes a read that is one chunk of HTTP/1.1, with its framing, where its payload begins at this index.
+TakeChunks = Callable[[bytes], bool | None]
+"""Takes a read that begins between two chunks of HTTP/1.1, with all framing, if it is whole ones that it knows.
 
 As take, but for None: it has taken nothing, and take gets the payload.
 """
@@ -87,10 +87,10 @@ class UpstreamResponse(Protocol):
         """Return the next piece as it came, b"" at the end; raises TransportError if the answer breaks."""
         ...
 
-    async def pump(self, take: Take, take_chunk: TakeChunk | None = None) -> bool:
+    async def pump(self, take: Take, take_chunks: TakeChunks | None = None) -> bool:
         """Pass each piece to take as it comes; return True at the end, False as soon as take does. Raises as read().
 
-        take_chunk: asked first for a read that is one chunk, by a transport that sees its framing.
+        take_chunks: asked first for a read that begins between two chunks, by a transport that sees the framing.
         """
         ...
 

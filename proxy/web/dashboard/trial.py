@@ -73,7 +73,7 @@ class TrialDownstream:
         self.send_ahead = outer.send_ahead
         self.begin = outer.begin
         self.write = outer.write
-        self.chunk_writer = outer.chunk_writer
+        self.chunks_writer = outer.chunks_writer
         self.drained = outer.drained
         self.cut = outer.cut
         self.interrupt = outer.interrupt

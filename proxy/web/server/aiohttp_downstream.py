@@ -7,7 +7,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
+from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply, Room
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.peer import address_of
 from proxy.web.server.response import (
@@ -103,8 +103,13 @@ class AiohttpDownstream:
     def write(self, data: bytes) -> bool:
         return self._write_as_it_is(chunk(data) if self._chunked else data)
 
-    def chunk_writer(self) -> Callable[[bytes], bool] | None:
-        return self._write_as_it_is if self._chunked else None
+    def chunks_writer(self) -> tuple[Callable[[bytes], object], Room] | None:
+        return (self._write_as_it_is, self) if self._chunked else None
+
+    @property
+    def choked(self) -> bool:
+        transport = self.request.transport
+        return transport is not None and transport.get_write_buffer_size() > UNSENT_MAX_BYTES
 
     def _write_as_it_is(self, data: bytes) -> bool:
         transport = self._transport()

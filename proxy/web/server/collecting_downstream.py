@@ -1,6 +1,6 @@
 """A request that comes from within the process, and its answer in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from multidict import CIMultiDict
 
@@ -49,9 +49,9 @@ class CollectingDownstream:
         self.collected += data
         return True
 
-    def chunk_writer(self) -> Callable[[bytes], bool] | None:
+    def chunks_writer(self) -> None:
         """Return None: what is collected has no framing."""
-        return None
+        return
 
     async def drained(self) -> None:
         """Return at once: memory is never full."""

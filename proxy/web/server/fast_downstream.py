@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from proxy.core.latch import Latch
-from proxy.pipeline.downstream import BodyTooLargeError, Reply
+from proxy.pipeline.downstream import BodyTooLargeError, Reply, Room
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.web.server.peer import address_of
 from proxy.web.server.response import RawResponse, StreamEnd, all_but_end, stream_head, whole_bytes, whole_of_lines
@@ -95,15 +95,9 @@ class FastDownstream:
         transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # chunk(), which costs as much again to call
         return not self._connection.choked
 
-    def chunk_writer(self) -> Callable[[bytes], bool] | None:
-        return self._write_chunk
-
-    def _write_chunk(self, chunk: bytes) -> bool:
+    def chunks_writer(self) -> tuple[Callable[[bytes], object], Room] | None:
         transport = self._connection.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError
-        transport.write(chunk)
-        return not self._connection.choked
+        return None if transport is None else (transport.write, self._connection)
 
     async def drained(self) -> None:
         connection = self._connection

@@ -10,10 +10,9 @@ import httptools
 
 from proxy.core.name_cache import NameCache
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import TakeChunk
-from proxy.providers.transport.pool.chunk_head import chunk_heads, is_one_chunk
 from proxy.providers.transport.pool.known_head import KnownHead, known_head
 from proxy.providers.transport.pool.response import PooledResponse
+from proxy.wire.chunk_head import are_chunks
 
 # The answer is paid for, so an odd head is no reason to lose it; these only bound the memory.
 _HEAD_MAX_BYTES = 256 << 10  # also the most that may come without a byte of body: chunk sizes, extensions, trailers
@@ -176,7 +175,20 @@ class UpstreamConnection(asyncio.Protocol):
         if answer is None:  # an answer without a request
             self.abort()
             return
-        if answer.failed or (answer.take_chunk is not None and self._pass_chunk(answer, answer.take_chunk, data)):
+        take_chunks = answer.take_chunks
+        if take_chunks is not None and answer.between_chunks:  # llhttp stands between two then as before
+            try:
+                may_go_on = take_chunks(data)
+            except Exception as error:  # noqa: BLE001 - raised again in pump()
+                answer.fault = error
+                answer.wake()
+                return
+            if may_go_on is not None:
+                answer.fed = True
+                if not may_go_on:
+                    self._stop_pump(answer)
+                return
+        if answer.failed:
             return
         had_head = answer.status != 0
         is_first = not self._bare_bytes and not had_head  # nothing of the answer has come yet
@@ -219,11 +231,8 @@ class UpstreamConnection(asyncio.Protocol):
             answer.wake()
         else:  # to the reader in pump(), without waking it
             self._bare_bytes = 0
-            if len(came) == 1:
-                piece = came[0]
-                answer.between_chunks = answer.take_chunk is not None and is_one_chunk(data, piece)
-            else:
-                piece = b"".join(came)
+            piece = came[0] if len(came) == 1 else b"".join(came)
+            answer.between_chunks = answer.take_chunks is not None and are_chunks(data, came)
             came.clear()
             try:
                 if answer.take(piece):
@@ -231,31 +240,15 @@ class UpstreamConnection(asyncio.Protocol):
             except Exception as error:  # noqa: BLE001 - raised again in pump()
                 answer.fault = error
             else:
-                answer.take = None
-                answer.stopped = True
+                self._stop_pump(answer)
+                return
             answer.wake()
 
-    def _pass_chunk(self, answer: PooledResponse, take_chunk: TakeChunk, data: bytes) -> bool:
-        """Return whether a read is one chunk and was taken as it came: llhttp stands between two then as before."""
-        head = chunk_heads[len(data)]
-        start = len(head)
-        if not answer.between_chunks or data[:start] != head or data[-2:] != b"\r\n":
-            return False
-        answer.fed = True
-        try:
-            may_go_on = take_chunk(data, start)
-        except Exception as error:  # noqa: BLE001 - raised again in pump()
-            answer.fault = error
-            answer.wake()
-            return True
-        if may_go_on:
-            return True
-        if may_go_on is None:
-            return False
-        answer.take = answer.take_chunk = None
+    def _stop_pump(self, answer: PooledResponse) -> None:
+        """End pump(): its reader wants no more for now."""
+        answer.take = answer.take_chunks = None
         answer.stopped = True
         answer.wake()
-        return True
 
     def _learn(self, answer: PooledResponse, data: bytes) -> None:
         """Keep the pattern of a whole answer's head for the next ones."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.core.eager_task import InlineFuture
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TakeChunk, TransportError, read_to
+from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TakeChunks, TransportError, read_to
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
 from proxy.providers.transport.pool.known_head import KnownHead, WholeAnswer
 from proxy.wire.headers import header_lines, pick_response_headers
@@ -44,7 +44,7 @@ class PooledResponse:
         "status",
         "stopped",
         "take",
-        "take_chunk",
+        "take_chunks",
         "unread_bytes",
         "whole_answer",
     )
@@ -71,8 +71,8 @@ class PooledResponse:
         self.paused = False  # reading is stopped until the reader has caught up
         self.fed = True  # something arrived since the last sweep
         self.take: Take | None = None  # the reader waiting in pump()
-        self.take_chunk: TakeChunk | None = None  # and what it takes with its framing
-        self.between_chunks = False  # the last read was one whole chunk
+        self.take_chunks: TakeChunks | None = None  # and what it takes with its framing
+        self.between_chunks = False  # the last read was whole chunks: the next one begins with another
         self.stopped = False  # take wants no more for now
 
     # The reader's side.
@@ -135,11 +135,11 @@ class PooledResponse:
             raise TransportError("broken", text, dispatched=True) from None
         return piece
 
-    def pump(self, take: Take, take_chunk: TakeChunk | None = None) -> Coroutine[Any, Any, bool]:
+    def pump(self, take: Take, take_chunks: TakeChunks | None = None) -> Coroutine[Any, Any, bool]:
         """Pass each piece to take; pieces that came together are passed as one. What take raises is raised here."""
-        return self._pump(take, take_chunk) if self._inflater is None else read_to(self, take)
+        return self._pump(take, take_chunks) if self._inflater is None else read_to(self, take)
 
-    async def _pump(self, take: Take, take_chunk: TakeChunk | None) -> bool:
+    async def _pump(self, take: Take, take_chunks: TakeChunks | None) -> bool:
         while True:
             if self.pieces:
                 if not take(self._taken()):
@@ -147,14 +147,14 @@ class PooledResponse:
             elif self.complete:
                 return True
             else:
-                self.take, self.take_chunk = take, take_chunk
+                self.take, self.take_chunks = take, take_chunks
                 try:
                     await self.change()
                 except asyncio.CancelledError:
                     self.abort()
                     raise
                 finally:
-                    self.take = self.take_chunk = None  # they usually refer to this object: break the cycle
+                    self.take = self.take_chunks = None  # they usually refer to this object: break the cycle
                 if self.fault is not None:
                     fault, self.fault = self.fault, None
                     raise fault
@@ -244,6 +244,7 @@ class PooledResponse:
             return
         self._failure = (kind, text)
         self.failed = True
+        self.between_chunks = False  # so that nothing more is taken
         self._transport.abort()
         self.wake()
 

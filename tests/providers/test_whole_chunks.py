@@ -1,20 +1,16 @@
-"""Reads that are one chunk pass with their framing, whatever came before them; all others are taken apart by llhttp."""
+"""Reads that are whole chunks pass with their framing, whatever came before; llhttp takes all others apart."""
 
 import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.core.latch import Latch
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.pool.chunk_head import chunk_heads, is_one_chunk
 from proxy.providers.transport.pool.connection import UpstreamConnection
 from proxy.providers.transport.pool.response import PooledResponse
-from proxy.web.server.fast_downstream import FastDownstream
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 DEADLINES = Deadlines(connect_s=60, header_s=60, first_token_s=60, idle_s=60, total_s=60)
@@ -59,10 +55,26 @@ class Owner:
     def gone(self, connection: UpstreamConnection, answer: PooledResponse | None) -> None: ...
 
 
-def pumped(reads: Sequence[bytes], refused: int) -> tuple[bytes, list[bytes], bool]:
-    """Return the body that was taken, the chunks that were taken with their framing, and whether the end was seen.
+def payloads_of(read: bytes) -> list[bytes]:
+    """Return the payloads of a read that is whole chunks, if it begins between two; else none."""
+    payloads = []
+    while read:
+        digits, _, rest = read.partition(b"\r\n")
+        try:
+            size_bytes = int(digits, 16)
+        except ValueError:
+            return []
+        payload, end, read = rest[:size_bytes], rest[size_bytes : size_bytes + 2], rest[size_bytes + 2 :]
+        if not payload or end != b"\r\n" or chunk(payload) != digits + b"\r\n" + payload + end:
+            return []
+        payloads.append(payload)
+    return payloads
 
-    refused: each time after so many chunks one is not taken as it came.
+
+def pumped(reads: Sequence[bytes], refused: int) -> tuple[bytes, list[bytes], bool]:
+    """Return the body that was taken, the reads that were taken with their framing, and whether the end was seen.
+
+    refused: each time after so many reads one is not taken as it came.
     """
     body = bytearray()
     chunks: list[bytes] = []
@@ -71,12 +83,13 @@ def pumped(reads: Sequence[bytes], refused: int) -> tuple[bytes, list[bytes], bo
         body.extend(piece)
         return True
 
-    def take_chunk(chunk: bytes, start: int) -> bool | None:
-        if len(chunks) % (refused + 1) == refused:
+    def take_chunks(read: bytes) -> bool | None:
+        payloads = payloads_of(read)
+        if not payloads or len(chunks) % (refused + 1) == refused:
             chunks.append(b"")
             return None
-        chunks.append(chunk)
-        body.extend(chunk[start:-2])
+        chunks.append(read)
+        body.extend(b"".join(payloads))
         return True
 
     async def run() -> bool:
@@ -84,7 +97,7 @@ def pumped(reads: Sequence[bytes], refused: int) -> tuple[bytes, list[bytes], bo
         connection.connection_made(Wire())
         answer = connection.send(b"", None, 0.0, DEADLINES)
         connection.data_received(HEAD)
-        pump = asyncio.ensure_future(answer.pump(take, take_chunk))
+        pump = asyncio.ensure_future(answer.pump(take, take_chunks))
         await asyncio.sleep(0)
         for read in reads:
             connection.data_received(read)
@@ -127,6 +140,14 @@ def test_plain_chunks_pass_with_their_framing() -> None:
     assert chunks == [chunk(payload) for payload in payloads[1:]], "all behind the first, which shows where they begin"
 
 
+def test_several_in_a_read_pass_with_their_framing() -> None:
+    payloads = [b"data: %d\n\n" % n for n in range(20)]
+    reads = [b"".join(map(chunk, payloads[n : n + 4])) for n in range(0, 20, 4)]
+    body, taken, ended = pumped([*reads, b"0\r\n\r\n"], 99)
+    assert (body, ended) == (b"".join(payloads), True)
+    assert taken == reads[1:], "all behind the first"
+
+
 def test_half_a_size_is_not_forgotten() -> None:
     """Of a size that is cut the rest looks like the size of a chunk, and is not."""
     payloads = [b"a" * 10, b"b" * 10 + b"\r\n" + b"b" * 14]
@@ -146,8 +167,8 @@ def test_a_full_client_is_waited_for() -> None:
         pieces.append(piece)
         return True
 
-    def take_chunk(chunk: bytes, _start: int) -> bool:
-        chunks.append(chunk)
+    def take_chunks(read: bytes) -> bool:
+        chunks.append(read)
         return False
 
     async def run() -> None:
@@ -156,7 +177,7 @@ def test_a_full_client_is_waited_for() -> None:
         answer = connection.send(b"", None, 0.0, DEADLINES)
         connection.data_received(HEAD)
         for reads in (framed[:2], framed[2:3], framed[3:]):
-            pump = asyncio.ensure_future(answer.pump(take, take_chunk))
+            pump = asyncio.ensure_future(answer.pump(take, take_chunks))
             await asyncio.sleep(0)
             for read in reads:
                 connection.data_received(read)
@@ -164,43 +185,3 @@ def test_a_full_client_is_waited_for() -> None:
 
     asyncio.run(run())
     assert (pieces, chunks) == ([b"data: 0\n\n"], framed[1:])
-
-
-def test_framing_within_a_payload_passes_for_none() -> None:
-    """A payload that goes on over the end of a read, where it looks as if a chunk ended, has not ended."""
-    parts = b"fa\r\n" * 63, b"\r\n", b"fa\r\n"
-    rest = chunk(b"1\r\n1")[3:-2] + b"\r\n1\r\n"
-    for whole in (b"".join(parts), rest):
-        assert not is_one_chunk(whole, whole[: len(whole) - len(chunk_heads[len(whole)]) - 2])
-
-
-class Client:
-    """Connection of a client that reads nothing."""
-
-    def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = Wire()
-        self.drained: Latch | None = None
-        self.choked = False
-        self.path = "/"
-
-    def cut(self) -> None: ...
-
-
-def test_what_a_client_says_to_a_chunk() -> None:
-    client = Client()
-    write_chunk = FastDownstream(client).chunk_writer()
-    assert write_chunk is not None
-    assert write_chunk(chunk(b"x"))
-    client.choked = True
-    assert not write_chunk(chunk(b"x"))
-    client.transport = None
-    with pytest.raises(ConnectionResetError):
-        write_chunk(chunk(b"x"))
-
-
-@pytest.mark.parametrize("size_bytes", [*range(1, 30), 259, 260, 261, 262, 263, 4102, 4103, 70_000])
-def test_heads(size_bytes: int) -> None:
-    """Where a whole chunk can be so long its first line is that of its payload, else one that no chunk begins with."""
-    payloads = [n for n in range(max(0, size_bytes - 12), size_bytes) if len(chunk(b"x" * n)) == size_bytes and n]
-    expected = b"%x\r\n" % payloads[0] if payloads else b"\r\n"
-    assert chunk_heads[size_bytes] == expected
