@@ -10,6 +10,7 @@ from proxy.pipeline.downstream import Downstream, Reply
 from proxy.pipeline.idempotency_claim import IdempotencyClaim
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.body_shape import BodyShape
 from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.settlement import STOPPED
 from proxy.pipeline.values.tags import Tags
@@ -45,6 +46,7 @@ class RequestContext:
         "on_gone",
         "reply",
         "request_id",
+        "shape",
         "size_bytes",
         "snapshot",
         "started_ms",
@@ -82,6 +84,7 @@ class RequestContext:
         self.asked: str | None = None  # the requested model, known once the body is read
         self.is_logged = False  # its end is decided, and its line of the access log comes with it
         self.claim: IdempotencyClaim | None = None  # of a request with an Idempotency-Key
+        self.shape: BodyShape | None = None  # of the body, where it has that of others of its head
         self.written_bytes = 0  # of the body as it is written again; 0: not known
         self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
         self.begin_stream: Callable[[], object] | None = None  # sends the head of a buffered answer

@@ -54,8 +54,20 @@ MUTATIONS: Final = (
     Mutation(
         "plan-of-the-bytes-that-came",
         "Under a limit a plan reserves by the length of what came, where more is sent.",
-        (Patch("reserve_plain", "size_bytes = context.written_bytes", "size_bytes = context.written_bytes - 1"),),
+        (Patch("reserve_plain", "context.written_bytes", "context.written_bytes - 1"),),
         ("tests/pipeline/test_plan.py::test_a_plan_reserves_under_limits_what_reserve_does",),
+    ),
+    Mutation(
+        "shape-past-the-end-of-its-text",
+        "What was found of a body holds for one whose text ends early, and hides a field that is given twice.",
+        (Patch("BodyShape.parse", "_QUOTE in text", "False"),),
+        ("tests/pipeline/test_body_shape.py::test_a_text_that_ends_early_is_read_in_full",),
+    ),
+    Mutation(
+        "shape-of-a-number-that-changes",
+        "Bodies of one shape are sent with a number that is not the one that came.",
+        (Patch("body_shape", "dump_body(orjson.loads(probe)) != dump_body(body)", "False"),),
+        ("tests/pipeline/test_body_shape.py::test_a_shape_is_of_what_the_fast_parse_reads_exactly",),
     ),
     Mutation(
         "plan-where-little-is-left",

@@ -28,7 +28,7 @@ from tests.support.leaks import nothing_leaks
 from tests.support.moved_clock import MovedClock
 from tests.support.patience import eventually
 from tests.support.raw import Answer, Client, connect, request_bytes
-from tests.support.stand import CHAT, MESSAGES, MODEL, Stand, app_in_loop, models_known, simulator
+from tests.support.stand import CHAT, MODEL, Stand, app_in_loop, models_known, simulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -66,6 +66,7 @@ BODIES: list[dict[str, Any]] = [
     {"model": MODEL, "max_tokens": 0},
     {"model": MODEL, "temperature": 1.2345678901234567890123},
 ]
+TEXTS = ("Say something.", "Say anything!!", "Say 'hello'...", "Say\nsomething", "Say something.", 'Say "hello"..')
 HEADERS: list[list[tuple[str, str]]] = [
     [],
     [("X-Tollkeeper-Use-Case", "mail")],
@@ -160,12 +161,12 @@ class Side:
         self.clock = clock
         self._kept: dict[tuple[str, int], Client] = {}
         self._keeps = keeps
-        self._numbers = itertools.count()
+        self._numbers, self._texts = itertools.count(), itertools.cycle(TEXTS)
 
     async def ask(self, name: str, headers: int, body: dict[str, Any]) -> Answer:
         key = (name, headers)
         client = self._kept.pop(key, None) or await connect(self.stand.port)
-        fields = {"messages": MESSAGES, **body}
+        fields = {"messages": [{"role": "user", "content": next(self._texts)}], **body}
         sent = HEADERS[headers] if self._keeps else [*HEADERS[headers], ("User-Agent", f"client/{next(self._numbers)}")]
         await client.send(request_bytes("POST", CHAT, fields, token=token_of(name), headers=sent))
         answer = await client.read_answer()
@@ -421,6 +422,22 @@ async def test_a_plan_leaves_the_bound_of_an_answer_to_the_limits(sides: tuple[S
         await _quiet(side)
         came = await side.stand.sim.requests()
         assert [orjson.loads(one["body"])["max_tokens"] for one in came] == [60, 60, 60]
+
+
+async def test_bodies_of_one_shape_are_proved_once(sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch) -> None:
+    def proved(raw: bytes) -> object:
+        raise AssertionError(raw)
+
+    for side in sides:  # both, so that their limits stay the same
+        assert await side.configure({}) is None
+        bodies = [{"model": MODEL, "messages": [{"role": "user", "content": f"Say {n}"}]} for n in range(6)]
+        for body in bodies[:3]:
+            assert (await side.ask(NAMES[0], 0, body)).status == 200
+        with monkeypatch.context() as patch:
+            if side is sides[0]:
+                patch.setattr("proxy.pipeline.request.body.parse_sized", proved)
+            for body in bodies[3:]:
+                assert (await side.ask(NAMES[0], 0, body)).status == 200
 
 
 async def _quiet(side: Side) -> None:

@@ -4,7 +4,7 @@ What is set aside for it depends on its length and on the maximum that it names 
 out wherever every limit leaves twice of it, or more: then nothing is lowered. Where less is left, reserve() looks.
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from proxy.pipeline.admission.reserve import QUARTER_MS, bounded, day_of_quarter
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.values.allowance import Allowance
+from proxy.pipeline.values.body_shape import plain_row_maximum
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import (
@@ -24,16 +25,15 @@ from proxy.policy.pricing import (
     PlainTerms,
     Price,
     plain_input_tokens,
-    plain_maximum,
     plain_terms,
     plain_worst_case_pusd,
 )
 from proxy.policy.quota import Amounts
 from proxy.providers.provider import ProviderRow
 from proxy.storage.rows import OpenRow
+from proxy.wire.body import dump_body
 
 _new_tuple = tuple.__new__  # read from its class it would take longer than the call
-_IN_ROW = frozenset(("metadata", "session_id", "user"))  # fields of a body that go into the row
 _FIELDS = OpenRow._fields
 _WHO = slice(_FIELDS.index("user"), _FIELDS.index("reserved_pusd"))
 _THERE = slice(_FIELDS.index("target_provider"), None)
@@ -68,7 +68,11 @@ def plain_admission(
     """Return what the next reservation has in common with this one; None where body or targets decide more."""
     columns: tuple[Any, ...] = reservation.row
     snapshot = context.snapshot
-    if services.live.current is not snapshot or context.endpoint.kind != "chat" or not _is_plain(context.body):
+    if (
+        services.live.current is not snapshot
+        or context.endpoint.kind != "chat"
+        or plain_row_maximum(context.body) == NOT_PLAIN
+    ):
         return None
     if any(":" in target.model or "@" in target.model for target in targets):  # names that stand for features
         return None
@@ -82,9 +86,9 @@ def plain_admission(
 def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Route, services: Services) -> Held | None:
     """Return what reserve() would for a plain chat, and what holds it; None: it has to be worked out."""
     body, limiter = context.body, services.limiter
-    if services.live.current is not context.snapshot or not _IN_ROW.isdisjoint(body):
+    if services.live.current is not context.snapshot:
         return None
-    asked = plain_maximum(body, "chat")
+    asked = plain_row_maximum(body) if context.shape is None else context.shape.maximum
     if asked == NOT_PLAIN:
         return None
     identity = context.identity
@@ -105,9 +109,7 @@ def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Rou
         if answer_tokens is None:
             return None
         if allowance.has_hard_cost or allowance.has_tokens:
-            size_bytes = context.written_bytes
-            if not size_bytes:
-                return None
+            size_bytes = context.written_bytes or len(dump_body(body))
         if allowance.has_tokens:
             tokens = left_tokens = _input_tokens(terms, size_bytes) + answer_tokens
             if allowance.has_hard_tokens:
@@ -146,10 +148,6 @@ def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Rou
         scopes = limiter.with_models(scopes, route.places)
     left = left_pusd, left_tokens
     return reservation, limiter.reserve_freely(id_, scopes, now_ms, amounts, allowance.quotas, left)
-
-
-def _is_plain(body: Mapping[str, Any]) -> bool:
-    return plain_maximum(body, "chat") != NOT_PLAIN and _IN_ROW.isdisjoint(body)
 
 
 def _is_limited(allowance: Allowance) -> bool:

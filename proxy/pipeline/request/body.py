@@ -8,7 +8,8 @@ from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError
 from proxy.pipeline.request.headers import pick_headers
 from proxy.pipeline.request.tags import read_tags
 from proxy.pipeline.routing.preferences import default_model
-from proxy.pipeline.values.request_headers import Headers
+from proxy.pipeline.values.body_shape import body_shape
+from proxy.pipeline.values.request_headers import Headers, RequestHeaders
 from proxy.wire.body import BodyError, parse_sized
 
 _JSON_TYPES = frozenset(
@@ -24,7 +25,9 @@ _JSON_TYPES = frozenset(
     }
 )
 
-
+_BACKSLASH = ord("\\")
+_COMPARED_MAX_BYTES = 8 << 10  # of a body that is kept to be compared with the next one of its head
+_TRIES = 8  # bodies in a row that are unlike the one before; from then on each eighth is looked at
 _NO_DEFAULT = (
     " You have no default model: the operator sets one as default_model, for you, your group, or everybody"
     " under defaults."
@@ -74,21 +77,51 @@ async def receive_body(context: RequestContext) -> bytes:
 
 def parse_request(context: RequestContext, raw: bytes) -> None:
     """Parse what the request asks: body, checked for its endpoint, tags and headers; raises CallerError."""
+    request_headers = context.downstream.request_headers
+    shape = request_headers.shape
+    body = None if shape is None else shape.parse(raw)
+    if shape is None or body is None:
+        body = _parse_whole(context, raw)
+    else:
+        context.shape = shape
+        if _BACKSLASH not in raw:  # what stands there is written as it came
+            context.written_bytes = len(raw) - shape.spaces
+    context.body, context.size_bytes, context.asked = body, len(raw), body["model"]
+    if request_headers.sent is None:
+        pick_headers(request_headers)
+    tags = request_headers.tags
+    context.tags = read_tags(request_headers, body) if tags is None or "session_id" in body else tags
+
+
+def _parse_whole(context: RequestContext, raw: bytes) -> dict[str, Any]:
+    """Return the checked body; raises CallerError."""
     try:
-        body, written_bytes = parse_sized(raw)
+        body, context.written_bytes = parse_sized(raw)
     except BodyError as error:
         raise _refused(error) from None
     try:
         context.endpoint.check(body)
     except BodyError as error:
-        body, written_bytes = _with_default_model(context, body, error), 0
-    context.body, context.size_bytes, context.asked = body, len(raw), body["model"]
-    context.written_bytes = written_bytes
-    request_headers = context.downstream.request_headers
-    if request_headers.sent is None:
-        pick_headers(request_headers)
-    tags = request_headers.tags
-    context.tags = read_tags(request_headers, body) if tags is None or "session_id" in body else tags
+        body, context.written_bytes = _with_default_model(context, body, error), 0
+    else:
+        if context.endpoint.kind == "chat":
+            _compare(context.downstream.request_headers, raw)
+    return body
+
+
+def _compare(request_headers: RequestHeaders, raw: bytes) -> None:
+    """Look for the shape that the checked body of a chat shares with the one before it of the same head."""
+    if len(raw) > _COMPARED_MAX_BYTES:
+        return
+    last, request_headers.last_body = request_headers.last_body, raw
+    if not last:
+        return
+    request_headers.unlike += 1
+    if request_headers.unlike > _TRIES and request_headers.unlike % _TRIES:
+        return
+    found = body_shape(last, raw)
+    if found is not None:
+        request_headers.shape, request_headers.last_body, request_headers.unlike = found, b"", 0
 
 
 def _refused(error: BodyError, advice: str = "") -> CallerError:

@@ -5,6 +5,7 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.pipeline.values.body_shape import BodyShape
 from proxy.pipeline.values.tags import Tags
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
@@ -16,7 +17,21 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 class RequestHeaders:
     """Headers that do not change, and what was read from them, which depends on neither configuration nor time."""
 
-    __slots__ = ("cors", "found", "headers", "is_json", "passed", "plan", "sent", "tags", "token_hash", "upstream")
+    __slots__ = (
+        "cors",
+        "found",
+        "headers",
+        "is_json",
+        "last_body",
+        "passed",
+        "plan",
+        "sent",
+        "shape",
+        "tags",
+        "token_hash",
+        "unlike",
+        "upstream",
+    )
 
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
@@ -30,4 +45,8 @@ class RequestHeaders:
         self.tags: Tags | None = None
         # what went there last: to whom, with which key, whether a stream was asked for
         self.upstream: tuple[ProviderRow, Key, bool, SentHeaders] | None = None
+        # what bodies had in common lately; else the last one, and how many were unlike the one before
+        self.shape: BodyShape | None = None
+        self.last_body = b""
+        self.unlike = 0
         self.plan: Any = None  # what was decided of the last plain request: pipeline/plan.py
