@@ -195,9 +195,9 @@ class UpstreamConnection(asyncio.Protocol):
         if is_first and self._known is not None:
             whole = self._known.read(data)
             if whole is not None:
-                body = whole.body
-                answer.status, answer.known, answer.whole_answer, answer.pieces = 200, self._known, whole, [body]
-                answer.header, answer.is_at_hand = whole.by_name.get, not body[:1].isspace()
+                answer.values, by_name, body = whole
+                answer.status, answer.known, answer.pieces = 200, self._known, [body]
+                answer.header, answer.is_at_hand = by_name.get, not body[:1].isspace()
                 self._end(answer, True)
                 return
         answer.fed = True

@@ -6,18 +6,22 @@ odd byte, goes to llhttp from its first byte on.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from proxy.core.name_cache import NameCache
 from proxy.wire.headers import passed_name
 
-_new_tuple = tuple.__new__  # read from its class it would take longer than the call
 _STATUS_LINE: Final = "HTTP/1.1 200 OK"
 _HEAD_MAX_BYTES: Final = 8 << 10  # so that no value is too long for a client
 _LINE: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ([!-~](?:[ -~]*[!-~])?)")
 _CHUNK: Final = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 _LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
+_ROOM_BYTES: Final = 128  # by which a head may be longer than the longest that llhttp has read: most are much alike
+# A value without spaces around it: they are none of it. It holds no control, which llhttp may refuse.
+_VALUE: Final = "([!-~][ -~]*)(?<! )"
+_LENGTH: Final = "([0-9]{1,9})"
+_GAP: Final = "\0"  # in place of a value that is open
 # what says how a message is framed and what its bytes are: of a pattern it is a part, with its value
 _FIXED: Final = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "content-type"))
 _REFUSED: Final = frozenset(("content-encoding", "upgrade", "trailer"))  # what is seldom there is left to llhttp
@@ -25,52 +29,67 @@ _REFUSED: Final = frozenset(("content-encoding", "upgrade", "trailer"))  # what 
 Line = tuple[str, str | None]
 """Of a head: the name of a header as it was written, and its value where that belongs to the pattern."""
 
-
-class WholeAnswer(NamedTuple):
-    """An answer that came in one piece. values: of its headers, in their order; text: its head as it was written.
-
-    by_name: its values by their names, of several with one name the first.
-    """
-
-    values: tuple[str, ...]
-    by_name: dict[str, str]
-    text: str
-    body: bytes
+WholeAnswer = tuple[tuple[str, ...], dict[str, str], bytes]
+"""An answer that came in one piece: those of its values that the pattern leaves open, in their order; all its values
+by their names, of several with one name the first; its body.
+"""
 
 
 class KnownHead:
     """All heads that have these lines, and other values only where a line has none."""
 
-    __slots__ = ("_length_at", "_match", "_names_back", "labels", "names", "passed")
+    __slots__ = (
+        "_fixed",
+        "_length_at",
+        "_lines",
+        "_match",
+        "_most_bytes",
+        "_open",
+        "_passed",
+        "_passed_rest",
+        "_start",
+    )
 
     def __init__(self, lines: tuple[Line, ...]) -> None:
-        self.names = tuple(name.lower() for name, _ in lines)
-        self._names_back = self.names[::-1]
-        self._length_at = self.names.index("content-length") if "content-length" in self.names else None
-        values = [
-            "([0-9]{1,9})" if at == self._length_at else "(.*)" if value is None else f"({re.escape(value)})"
-            for at, (_, value) in enumerate(lines)
+        names = [name.lower() for name, _ in lines]
+        opened = [name for name, (_, value) in zip(names, lines, strict=True) if value is None]
+        places = iter(range(len(opened)))
+        # the names in lower case, and of each the value, or its place among those that are open
+        self._lines = [
+            (name, next(places) if line[1] is None else line[1]) for name, line in zip(names, lines, strict=True)
         ]
-        texts = [f"{re.escape(name)}: {value}" for (name, _), value in zip(lines, values, strict=True)]
-        self._match = re.compile("\r\n".join((re.escape(_STATUS_LINE), *texts))).fullmatch
-        # which values a client gets, and under which names; of several with one name the last
-        self.passed = {name: at for at, own in enumerate(self.names) if (name := passed_name(own)) is not None}
-        self.labels = tuple((at, f"{name}: ") for name, at in self.passed.items())
+        self._length_at = opened.index("content-length") if "content-length" in opened else None
+        start, *rest = _pieces(
+            (_STATUS_LINE, *(f"{name}: {_GAP if value is None else value}" for name, value in lines), "")
+        )
+        values = [_LENGTH if name == "content-length" else _VALUE for name in opened]
+        self._start = start.encode()
+        self._match = re.compile(
+            "".join(value + re.escape(text) for value, text in zip(values, rest, strict=True))
+        ).match
+        self._most_bytes = 0
+        firsts = dict(reversed(self._lines))
+        self._fixed = {name: value for name, value in firsts.items() if isinstance(value, str)}
+        self._open = tuple((name, at) for name, at in firsts.items() if isinstance(at, int))
+        # what a client gets; of several with one name the last
+        passed = {name: value for own, value in self._lines if (name := passed_name(own)) is not None}
+        self._passed, *rest = _pieces(
+            f"{name}: {_GAP if isinstance(value, int) else value}" for name, value in passed.items()
+        )
+        self._passed_rest = tuple(zip((at for at in passed.values() if isinstance(at, int)), rest, strict=True))
 
     def read(self, data: bytes) -> WholeAnswer | None:
         """Return the answer that data is, from its first byte to its last; None: it has to be read by llhttp."""
-        head, _, body = data.partition(b"\r\n\r\n")
-        if len(head) > _HEAD_MAX_BYTES or not head.isascii():
+        start = self._start
+        start_bytes = len(start)
+        if data[:start_bytes] != start:
             return None
-        text = head.decode()
-        found = self._match(text)
-        if found is None or " \r\n" in text or ":  " in text or text[-1] == " ":  # spaces around a value are none of it
+        found = self._match(data[: self._most_bytes].decode("latin-1"), start_bytes)
+        if found is None:
             return None
-        values = found.groups()
-        if not "".join(values).isprintable():  # a control, which llhttp may refuse
-            return None
-        if self._length_at is not None:
-            is_whole = len(body) == int(values[self._length_at])
+        values, body, at = found.groups(), data[found.end() :], self._length_at
+        if at is not None:
+            is_whole = values[at] == f"{len(body)}"  # read as a number it would take twice as long
         else:
             chunk = _CHUNK.match(body)
             if chunk is None:
@@ -79,10 +98,30 @@ class KnownHead:
             body, is_whole = body[chunk.end() : stop], body[stop:] == _LAST_CHUNK
         if not is_whole or not body:
             return None
-        by_name = dict(zip(self._names_back, values[::-1]))  # noqa: B905 - one each, and strict takes as long again
-        return _new_tuple(
-            WholeAnswer, (values, by_name, text, body)
-        )  # what WholeAnswer(…) comes to, without the call between
+        by_name = self._fixed.copy()
+        for name, at in self._open:
+            by_name[name] = values[at]
+        return values, by_name, body
+
+    def widen(self, head_bytes: int) -> None:
+        """Fit heads of this length and somewhat more."""
+        self._most_bytes = min(_HEAD_MAX_BYTES, max(self._most_bytes, head_bytes + _ROOM_BYTES))
+
+    def headers(self, values: tuple[str, ...]) -> list[tuple[str, str]]:
+        """Return all headers in their order, names in lower case; values: those that the pattern leaves open."""
+        return [(name, values[value] if isinstance(value, int) else value) for name, value in self._lines]
+
+    def passed_lines(self, values: tuple[str, ...]) -> str:
+        """Return the lines that a client gets, each with its end."""
+        lines = self._passed
+        for at, text in self._passed_rest:
+            lines = f"{lines}{values[at]}{text}"
+        return lines
+
+
+def _pieces(lines: Iterable[str]) -> list[str]:
+    """Return lines, each with its end, cut where they have gaps."""
+    return "".join(f"{line}\r\n" for line in lines).split(_GAP)
 
 
 _heads: Final = NameCache(KnownHead)
@@ -106,5 +145,6 @@ def known_head(data: bytes, headers: Sequence[tuple[str, str]]) -> KnownHead | N
     if is_chunked is ("content-length" in names):
         return None
     head = _heads[tuple(lines)]
+    head.widen(end)
     whole = head.read(data)
-    return head if whole is not None and [*zip(head.names, whole.values, strict=True)] == [*headers] else None
+    return head if whole is not None and head.headers(whole[0]) == [*headers] else None

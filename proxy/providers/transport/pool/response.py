@@ -9,7 +9,7 @@ from proxy.core.eager_task import InlineFuture
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TakeChunks, TransportError, read_to
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
-from proxy.providers.transport.pool.known_head import KnownHead, WholeAnswer
+from proxy.providers.transport.pool.known_head import KnownHead
 from proxy.wire.headers import header_lines, pick_response_headers
 
 
@@ -46,15 +46,15 @@ class PooledResponse:
         "take",
         "take_chunks",
         "unread_bytes",
-        "whole_answer",
+        "values",
     )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, start_s: float, deadlines: Deadlines
     ) -> None:
         self._headers: Sequence[tuple[str, str]]  # once the head is here, unless it was a known one
-        self.whole_answer: WholeAnswer | None = None  # what came by a known head
-        self.known: KnownHead
+        self.known: KnownHead | None = None  # by which the head came
+        self.values: tuple[str, ...]  # of such a head: what it leaves open
         self.is_at_hand = False  # anything but padding came in the same read as the head
         self.header: Callable[[str], str | None]  # once the head is here: the value of a header by its name
         self.pieces: list[bytes] = []
@@ -80,27 +80,17 @@ class PooledResponse:
     @property
     def headers(self) -> Sequence[tuple[str, str]]:
         """Return the headers once the head is here; names in lower case."""
-        return (
-            self._headers
-            if self.whole_answer is None
-            else [*zip(self.known.names, self.whole_answer.values, strict=True)]
-        )
+        return self._headers if self.known is None else self.known.headers(self.values)
 
     def passed(self, secret: str) -> dict[str, str]:
-        whole = self.whole_answer
-        if whole is not None and (not secret or secret not in whole.text):
-            values = whole.values
-            return {name: values[at] for name, at in self.known.passed.items()}
         return dict(pick_response_headers(self.headers, secret))
 
     def passed_lines(self, secret: str) -> str:
-        whole = self.whole_answer
-        if whole is None or (secret and secret in whole.text):
-            return header_lines(self.passed(secret))
-        lines, values = "", whole.values
-        for at, label in self.known.labels:
-            lines = f"{lines}{label}{values[at]}\r\n"
-        return lines
+        if self.known is not None:
+            lines = self.known.passed_lines(self.values)
+            if not secret or secret not in lines:
+                return lines
+        return header_lines(self.passed(secret))
 
     def whole(self) -> bytes | None:
         """Return the body if all of it is here in one piece without leading padding; None: use read()."""
