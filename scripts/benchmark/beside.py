@@ -129,13 +129,16 @@ class Job:
 def jobs() -> dict[str, Job]:
     today = datetime.now(UTC).date()
     days = ("--from", str(today - timedelta(days=29)), "--to", str(today - timedelta(days=1)))
+    report = ("report", f"{today - timedelta(days=30):%Y-%m}")
     return {
         "usage": Job(("usage", "--by", "user,month")),
         "usage now and then": Job(("usage", "--by", "user,month"), _PAUSE_S),
         "usage of rows": Job(("usage", "--by", "token")),
-        "report": Job(("report", f"{today - timedelta(days=30):%Y-%m}")),
+        "report": Job(report),
+        "report now and then": Job(report, _PAUSE_S),
         "export": Job(("export", "-o", "/dev/null")),
         "models stats": Job(("models", "stats")),
+        "models stats now and then": Job(("models", "stats"), _PAUSE_S),
         "reconcile": Job(("sync", *days)),
     }
 

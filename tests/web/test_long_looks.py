@@ -9,13 +9,14 @@ import pytest
 
 from proxy.storage import report_process
 from proxy.storage.report_process import LongLooks
-from proxy.web.admin import route
+from proxy.web.admin import route, run_route
 from tests.reconciliation.test_call_process import shown_environ
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.stand import Stand
 from tests.support.stand import stand as run_stand
 
-LOOKS = ("usage?by=token,day", "usage?by=model&token=none", "models/stats?histograms=true", "report")
+SUMS = ("usage?by=token,day", "usage?by=user,month", "usage?by=model&token=none")
+LOOKS = (*SUMS, "models/stats?histograms=true", "report")
 LISTS = ("attempts", "tokens", "adjustments", "audit?limit=2", "reconciliations/rows")
 _OF_THE_MOMENT = ("made_at", "until", "request_id", "forecast", "projection")
 REFUSED = ("models/stats?cursor=WzFd", "report?growth=99999%25/month&revenue=$1/month", "report?month=2020-13")
@@ -24,6 +25,11 @@ REFUSED = ("models/stats?cursor=WzFd", "report?growth=99999%25/month&revenue=$1/
 async def looks(stand: Stand, paths: tuple[str, ...]) -> list[tuple[int, object]]:
     answers = [await stand.ask("GET", f"/admin/v1/{path}", token=ADMIN_TOKEN) for path in paths]
     return [(answer.status, told(answer.json())) for answer in answers]
+
+
+async def etags(stand: Stand) -> list[str | None]:
+    answers = [await stand.ask("GET", f"/admin/v1/{path}", token=ADMIN_TOKEN) for path in SUMS]
+    return [answer.header("ETag") for answer in answers]
 
 
 def told(answer: object) -> object:
@@ -51,6 +57,10 @@ async def test_another_process_answers_alike(tmp_path: Path, monkeypatch: pytest
         assert all(status == 200 for status, _ in lists)
         monkeypatch.setattr(route, "_FEW_ROWS", 0)
         assert await looks(stand, LISTS) == lists  # a thread writes many rows
+        tags = await etags(stand)
+        monkeypatch.setattr(run_route, "_LARGE_BYTES", 0)
+        assert await etags(stand) == tags  # as the tag of a long answer is made
+        assert tags[0] != tags[1]
         monkeypatch.setattr(long_looks, "_large_bytes", 0)
         assert await looks(stand, (*LOOKS, *REFUSED)) == here
         (pid,) = pids(long_looks)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import orjson
 from pydantic import BaseModel, Field
 
 from proxy.core.histogram import BOUNDS
@@ -81,7 +80,7 @@ async def _list(request: AdminRequest) -> AdminAnswer:
     zone = request.deps.services.live.current.zone
     wanted = PerformanceFilter(*query.bounds_ms(zone, request.now_ms), query.model, query.by)
     stats, cursor = await request.read_long(_page, wanted, request.page, query.histograms)
-    return AdminAnswer(orjson.Fragment(stats), cursor)
+    return AdminAnswer(stats, cursor)
 
 
 def _page(

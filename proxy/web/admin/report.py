@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-import orjson
 from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
@@ -253,7 +252,7 @@ async def _show(request: AdminRequest) -> AdminAnswer:
     query: MonthFilter = request.query
     question = _question(request, query, query.month, query.project)
     code = request.deps.services.live.current.settings.currency.code
-    return AdminAnswer(orjson.Fragment(await request.read_long(_month_bytes, question, code, request.now_ms)))
+    return AdminAnswer(await request.read_long(_month_bytes, question, code, request.now_ms))
 
 
 def _month_bytes(reports: Reports, question: MonthQuestion, currency: str, now_ms: int) -> bytes:

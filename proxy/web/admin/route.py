@@ -106,8 +106,8 @@ class AdminRequest(Struct, frozen=True):
 class AdminAnswer(Struct, frozen=True):
     """What a handler returns.
 
-    data: what orjson can write, or a model. etag: None makes one of all the data; give one (see etag_of) where
-    some of the data changes by itself, as figures of use do. status: None for that of the route.
+    data: what orjson can write, a model, or bytes that are JSON already. etag: None makes one of all the data; give one
+    (see etag_of) where some of the data changes by itself, as figures of use do. status: None for that of the route.
     """
 
     data: Any

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-import orjson
 from pydantic import BaseModel, Field
 
 from proxy.core.money import pusd_to_usd
@@ -157,6 +156,16 @@ class _UsageAsked(NamedTuple):
     currency: str
     zone: ZoneInfo
 
+    @property
+    def is_long(self) -> bool:
+        """Return whether to read it may take more than a moment: single rows, or sums of all by several words.
+
+        A chart's are few, and pages ask for many of them at once.
+        """
+        query = self.query
+        of_many = len(self.words) > 1 and query.series is None and query.user is None
+        return of_many or UsageSelection((*self.words, *query.where)).needs_rows
+
 
 async def _show(request: AdminRequest) -> AdminAnswer:
     query: UsageFilter = request.query
@@ -170,9 +179,9 @@ async def _show(request: AdminRequest) -> AdminAnswer:
             raise invalid_query("series", "by needs one word, such as model, beside those of time")
     bounds = since_ms, until_ms
     asked = _UsageAsked(query, words, bounds, currency, snapshot.zone)
-    if UsageSelection((*words, *query.where)).needs_rows:
-        return AdminAnswer(orjson.Fragment(await request.read_long(_report_bytes, asked)))
-    return AdminAnswer(await request.read(_report, request.deps.services.reports, asked))
+    if asked.is_long:
+        return AdminAnswer(await request.read_long(_report_bytes, asked))
+    return AdminAnswer(await request.read(_report_bytes, request.deps.services.reports, asked))
 
 
 def _report_bytes(reports: Reports, asked: _UsageAsked) -> bytes:
@@ -180,7 +189,7 @@ def _report_bytes(reports: Reports, asked: _UsageAsked) -> bytes:
 
 
 def _report(reports: Reports, asked: _UsageAsked) -> dict[str, Any]:
-    """Return the fields of UsageReport. There may be a hundred thousand rows: it is work for a thread."""
+    """Return the fields of UsageReport; of rows there may be a hundred thousand."""
     query, words, (since_ms, until_ms) = asked.query, asked.words, asked.bounds_ms
     found = _read(reports, asked)
     sums = found.sums if query.sort is None else found.sums.sorted_by(query.sort)
