@@ -4,15 +4,16 @@ A wall clock that leaps ahead would open new windows, and with them new money. T
 windows follow it until the wall clock is confirmed.
 """
 
-import time
 from datetime import UTC, datetime
+from time import monotonic, time_ns
 from typing import Protocol
 
 from proxy.core.http_date import read_http_date
 
 STEP_MS = 30_000  # how far the wall clock may be from where it is expected
 OFF_MS = 120_000  # the Date header has whole seconds and travels; a clock further off than this is wrong
-_SAME_MS = 2  # readings of whole milliseconds differ by this much
+_SAME_MS = 2.0  # readings of whole milliseconds differ by this much
+_SAME_LEAST_MS = -_SAME_MS
 _FOLLOW_MAX_S = 10.0  # a longer gap is not caught up with: hours of agreement excuse no step
 _HEADER_MS = 1000  # a Date header is cut to the second
 _FOLLOW_MS = 10.0  # in a second: so fast a wall clock that is slewed is followed; more is a step, in parts or not
@@ -34,10 +35,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    monotonic_s = staticmethod(time.monotonic)  # called ten times a request, so there is no wrapper of our own
+    monotonic_s = staticmethod(monotonic)  # called ten times a request, so there is no wrapper of our own
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return time_ns() // 1_000_000
 
 
 class ClockGuard:
@@ -50,8 +51,10 @@ class ClockGuard:
     def __init__(self, wall_ms: int, monotonic_s: float) -> None:
         self._anchor_ms = wall_ms  # the last wall time that was trusted
         self._anchor_s = monotonic_s
-        self._line_ms = float(wall_ms)  # where the wall clock is expected to be; follows steps slowly
-        self._line_s = monotonic_s
+        # how far ahead of the monotonic clock the wall clock is expected, and since when: it follows steps slowly
+        self._ahead_ms = wall_ms - monotonic_s * 1000.0
+        self._ahead_s = monotonic_s
+        self._agrees = True  # nothing is held, and nothing has stepped
         self._held_ms: int | None = None
         self.stepped_ms = 0
         self.off_ms = 0
@@ -63,26 +66,32 @@ class ClockGuard:
         way, it goes on by the monotonic clock; what steps of the past come to is forgotten by 10 ms a second. While
         the wall clock is off a provider's by more than two minutes it stands still, so that no new window opens.
         """
+        away_ms = wall_ms - monotonic_s * 1000.0 - self._ahead_ms
+        if self._agrees and away_ms <= _SAME_MS and away_ms >= _SAME_LEAST_MS:  # nearly always; a chain takes longer
+            self._anchor_ms = wall_ms
+            self._anchor_s = monotonic_s
+            return wall_ms
+        return self._examined_ms(wall_ms, monotonic_s, away_ms)
+
+    def _examined_ms(self, wall_ms: int, monotonic_s: float, away_ms: float) -> int:
+        """Return the trusted time where the clocks do not agree, or did not; away_ms: by how much, rightly signed."""
         if self._held_ms is not None:
             return self._held_ms
-        passed_s = monotonic_s - self._line_s
-        line_ms = self._line_ms + passed_s * 1000
-        away_ms = wall_ms - line_ms
-        if -_SAME_MS <= away_ms <= _SAME_MS and not self.stepped_ms:  # nearly always
-            self._anchor_ms = wall_ms
-            self._anchor_s = monotonic_s
-            return wall_ms
-        follow_ms = min(passed_s, _FOLLOW_MAX_S) * _FOLLOW_MS
+        follow_ms = min(monotonic_s - self._ahead_s, _FOLLOW_MAX_S) * _FOLLOW_MS
         expected_ms = self._anchor_ms + round((monotonic_s - self._anchor_s) * 1000)
         if -STEP_MS <= away_ms <= STEP_MS and -STEP_MS <= wall_ms - expected_ms <= STEP_MS:
-            self._line_ms = line_ms + max(-follow_ms, min(away_ms, follow_ms))
-            self._line_s = monotonic_s
+            self._ahead_ms += max(-follow_ms, min(away_ms, follow_ms))
+            self._ahead_s = monotonic_s
             self._anchor_ms = wall_ms
             self._anchor_s = monotonic_s
-            self.stepped_ms = 0
+            self._set_stepped(0)
             return wall_ms
-        self.stepped_ms = wall_ms - expected_ms
+        self._set_stepped(wall_ms - expected_ms)
         return expected_ms
+
+    def _set_stepped(self, stepped_ms: int) -> None:
+        self.stepped_ms = stepped_ms
+        self._agrees = not stepped_ms and self._held_ms is None
 
     def confirm(self, date_ms: int, wall_ms: int, monotonic_s: float) -> bool:
         """Compare the wall clock with a provider's Date header.
@@ -95,6 +104,7 @@ class ClockGuard:
         if not -OFF_MS <= off_ms <= OFF_MS:
             if self._held_ms is None:
                 self._held_ms = self.now_ms(wall_ms, monotonic_s)
+                self._agrees = False
             self.off_ms = off_ms
             return False
         was_held, self._held_ms = self._held_ms is not None, None
@@ -104,8 +114,8 @@ class ClockGuard:
             return False
         self._anchor_ms, self._anchor_s = wall_ms, monotonic_s
         if self.stepped_ms or was_held:  # a small difference is kept: a header is too coarse to excuse it
-            self._line_ms, self._line_s = float(wall_ms), monotonic_s
-        self.stepped_ms = 0
+            self._ahead_ms, self._ahead_s = wall_ms - monotonic_s * 1000.0, monotonic_s
+        self._set_stepped(0)
         return True
 
 
@@ -113,13 +123,15 @@ class TrustedClock:
     """The clock that windows and ledger rows go by: the wall clock, as long as it can be trusted; see ClockGuard."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._wall_ms = clock.now_ms
         self.monotonic_s = clock.monotonic_s
         self._guard = ClockGuard(clock.now_ms(), clock.monotonic_s())
         self._trusted_ms = self._guard.now_ms
 
     def now_ms(self) -> int:
-        return self._trusted_ms(self._clock.now_ms(), self.monotonic_s())
+        # named first: a function that an object holds is found more slowly where it is called than where it is read
+        trusted_ms, wall_ms, monotonic_s = self._trusted_ms, self._wall_ms, self.monotonic_s
+        return trusted_ms(wall_ms(), monotonic_s())
 
     def hear_date(self, header: str | None) -> None:
         """Compare the wall clock with a provider's Date header; ignore one that cannot be parsed."""
@@ -129,7 +141,7 @@ class TrustedClock:
             date_ms = int(read_http_date(header).timestamp() * 1000)
         except (ValueError, OverflowError):
             return
-        self._guard.confirm(date_ms, self._clock.now_ms(), self.monotonic_s())
+        self._guard.confirm(date_ms, self._wall_ms(), self.monotonic_s())
 
     @property
     def problem(self) -> str | None:

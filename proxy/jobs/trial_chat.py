@@ -122,7 +122,7 @@ def _body(provider: ProviderRow, model: str) -> dict[str, Any]:
     form = known_form(provider.host, model, CHAT.kind) or PLAIN
     own: ParameterForm = next((form for glob, form in provider.parameters if fnmatch.fnmatchcase(model, glob)), PLAIN)
     body = {"model": model, "messages": _MESSAGES, own.over(form).named("max_tokens"): _ANSWER_TOKENS}
-    return provider.dialect.prepare(body, model, CHAT).body
+    return provider.dialect.prepare(body, model, CHAT)[0]
 
 
 def _settled(

@@ -72,10 +72,10 @@ async def _ask(
     context: RequestContext, route: Route, target: Target, provider: ProviderRow, key: Key, *, is_last: bool
 ) -> Reply:
     """Ask one target; its refusal is passed on if no other target could answer, else raised."""
-    prepared = provider.dialect.prepare(route.body_for(target), target.model, route.endpoint)
+    prepared, _ = provider.dialect.prepare(route.body_for(target), target.model, route.endpoint)
     sent = upstream_headers(context.downstream.request_headers, provider, key, streamed=False)
     url = provider.url(provider.dialect.path(route.endpoint, target.model, streamed=False))
-    translator, told = translate_request(provider, route.endpoint, prepared.body)
+    translator, told = translate_request(provider, route.endpoint, prepared)
     deadlines = target.deadlines or provider.deadlines_for(target.model)
     try:
         answer: UpstreamResponse = await provider.transport.send("POST", url, sent, dump_body(told), deadlines)

@@ -4,7 +4,7 @@ No other part asks which provider it is; all read these fields.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from proxy.policy.pricing import PriceList
 from proxy.providers.key import Key
@@ -15,11 +15,8 @@ AccountApi = Literal["openrouter", "openai", "anthropic"]
 """Whose way of telling of an account and its costs."""
 
 
-class PreparedBody(NamedTuple):
-    """A body as one provider wants it. hide_usage: only we asked for the usage; it is removed again."""
-
-    body: dict[str, Any]
-    hide_usage: bool
+PreparedBody = tuple[dict[str, Any], bool]
+"""A body as one provider wants it, and whether only we asked for the usage, so that it is removed again."""
 
 
 class TranslationError(Exception):

@@ -56,13 +56,10 @@ class OpenAIDialect:
     def prepare(self, body: dict[str, Any], model: str, endpoint: Endpoint) -> PreparedBody:
         """Return the body, asking for usage in streams; stream_options without stream gets 400 from OpenAI."""
         if not endpoint.asks_usage or body.get("stream") is not True:
-            return PreparedBody({**body, "model": model}, hide_usage=False)
+            return {**body, "model": model}, False
         options = body.get("stream_options") or {}
         asked = options.get("include_usage") is True
-        return PreparedBody(
-            {**body, "model": model, "stream_options": {**options, "include_usage": True}},
-            hide_usage=not asked,
-        )
+        return {**body, "model": model, "stream_options": {**options, "include_usage": True}}, not asked
 
     def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's signature
         return {}

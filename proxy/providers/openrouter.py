@@ -12,7 +12,6 @@ from proxy.providers.key import Key
 from proxy.providers.openrouter_prices import parse_price_list
 from proxy.wire.endpoint import Endpoint
 
-_new_tuple = tuple.__new__  # read from its class it would take longer than the call
 # Providers whose generation, and bill, ends when a stream is closed: OpenRouter's documentation, streaming page, 2026.
 _CANCELLABLE = frozenset(
     name.casefold()
@@ -74,11 +73,12 @@ class OpenRouterDialect:
 
     def prepare(self, body: dict[str, Any], model: str, endpoint: Endpoint) -> PreparedBody:
         """Return the body, asking for the cost. OpenRouter always sends it today; older deployments need the switch."""
-        prepared = {**body, "model": model}
+        prepared = body.copy()  # in half the time that {**body, …} takes
+        prepared["model"] = model
         if endpoint.asks_usage:
-            usage = body.get("usage")
+            usage = body["usage"] if "usage" in body else None  # noqa: SIM401 - get() takes longer
             prepared["usage"] = {**usage, "include": True} if isinstance(usage, dict) else {"include": True}
-        return _new_tuple(PreparedBody, (prepared, False))  # what Prepared(…) comes to, without the call between
+        return prepared, False
 
     def headers(self, sent: Mapping[str, str]) -> Mapping[str, str]:
         """Return the headers that name this application, unless the client named its own."""

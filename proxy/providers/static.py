@@ -27,7 +27,7 @@ class StaticDialect(OpenAIDialect):
     """As OpenAI's, but with the body unchanged: nothing is counted."""
 
     def prepare(self, body: dict[str, Any], model: str, endpoint: Endpoint) -> PreparedBody:  # noqa: ARG002 - the protocol's signature
-        return PreparedBody({**body, "model": model}, hide_usage=False)
+        return {**body, "model": model}, False
 
 
 class StaticResponse:

@@ -143,13 +143,13 @@ def test_a_prepared_body_keeps_what_the_client_sent(case: DialectCase, more: dic
     before = copy.deepcopy(sent)
     dialect = case.make()
     for endpoint in ENDPOINTS:
-        prepared = dialect.prepare(sent, "the/model", endpoint)
+        prepared, is_hidden = dialect.prepare(sent, "the/model", endpoint)
         assert sent == before
-        assert prepared.body["model"] == "the/model"
-        assert {name: prepared.body[name] for name in sent if name not in ("model", "stream_options")} == {
+        assert prepared["model"] == "the/model"
+        assert {name: prepared[name] for name in sent if name not in ("model", "stream_options")} == {
             name: value for name, value in sent.items() if name not in ("model", "stream_options")
         }
-        if prepared.hide_usage:  # only what the client did not ask for may be taken out
+        if is_hidden:  # only what the client did not ask for may be taken out
             assert more.get("stream") is True
             assert "stream_options" not in more
 
@@ -157,7 +157,7 @@ def test_a_prepared_body_keeps_what_the_client_sent(case: DialectCase, more: dic
 def test_a_translated_request_is_made_of_the_body_alone(foreign: DialectCase) -> None:
     dialect = foreign.make()
     assert dialect.translator is not None
-    body = dialect.prepare(BODY, "the/model", CHAT).body
+    body = dialect.prepare(BODY, "the/model", CHAT)[0]
     before = copy.deepcopy(body)
     told = dialect.translator(CHAT).request(body)
     assert body == before

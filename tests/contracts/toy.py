@@ -186,7 +186,7 @@ class ToyDialect:
         """Ask for nothing: the toy always tells its usage, which is hidden from a client that did not want it."""
         options = body.get("stream_options") or {}
         is_hidden = body.get("stream") is True and options.get("include_usage") is not True
-        return PreparedBody({**body, "model": model}, is_hidden)
+        return {**body, "model": model}, is_hidden
 
     def read_prices(self, models: Sequence[Mapping[str, Any]]) -> PriceList:  # noqa: ARG002 - as above
         return PriceList({})

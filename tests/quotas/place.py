@@ -95,7 +95,7 @@ class Place:
 
         self.app = App(load)
         if self.guarded:
-            self.app._clock._clock = self.clock
+            self.app._clock._wall_ms = self.clock.now_ms
         else:
             self.app._clock = self.app.health._clock = self.clock  # type: ignore[assignment]
         try:
