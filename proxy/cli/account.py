@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from proxy.cli.account_figures import age_text, amount_text, credits_text, resets_text, scope_text
+from proxy.cli.account_figures import age_text, amount_text, counted_text, credits_text, resets_text, scope_text
 from proxy.cli.reading_settings import reading_settings
 from proxy.cli.settings import config_option
 
@@ -41,6 +41,8 @@ def account(provider: str | None, days: int, *, activity: bool, as_json: bool, c
         found = list(api.pages("/account")) if provider is None else [api.get(resource_path("account", provider))]
         for one in found:
             one["account_keys"] = _account_keys(api, one)
+            query = {"provider": one["provider"], "window": "day"}
+            one["counted"] = list(api.pages("/reconciliations/keys", query))
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -62,6 +64,11 @@ def _print(one: dict[str, Any]) -> None:
         click.echo()
         headers = ("key", "budget", "limit", "spent", "left", "resets")
         print_table(headers, rows, right=frozenset({"limit", "spent", "left"}), whole=frozenset({"resets"}))
+    if one["counted"]:
+        click.echo()
+    for counted in one["counted"]:
+        for line in _field("Ledger", f"{counted['key']}: {counted_text(counted)}"):
+            click.echo(line)
     for key in one["keys"]:
         if key["problem"] is not None:
             click.echo(f"Key {key['name']}: {key['problem']}", err=True)

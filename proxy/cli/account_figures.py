@@ -42,6 +42,16 @@ def credits_text(account: dict[str, Any]) -> str:
     return f"{left} left of {bought}, {used} used; heard {age_text(credits_['age_s'])}.{problem}"
 
 
+def counted_text(window: dict[str, Any]) -> str:
+    """Return what a key has counted today beside the ledger, in one clause."""
+    counted, booked = amount_text(window["billed_pusd"]), amount_text(window["booked_pusd"])
+    both = f"{counted} counted today (UTC), {booked} booked"
+    if window["unexplained_pusd"]:
+        amount = amount_text(abs(window["unexplained_pusd"]))
+        return f"{both}; nothing explains {amount} of the difference: tollkeeper reconcile --keys"
+    return both if not window["difference_pusd"] else f"{both}; the difference is explained"
+
+
 def resets_text(budget: dict[str, Any]) -> str:
     """Return when a budget begins anew, or how often."""
     if budget["resets_at"] is None:

@@ -21,7 +21,8 @@ class ReconcileSettings(Block):
     hourly: Flag = setting(
         True,
         "Compare today, and days of which something is awaited, each hour.",
-        "One question an hour and key at most; it needs a management_key.",
+        "One question an hour and key at most. Without a management_key today alone is compared, by what each key has"
+        " counted.",
     )
     daily_at: ClockTime = setting(
         time(3),

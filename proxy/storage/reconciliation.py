@@ -41,6 +41,11 @@ class ActivitySum(NamedTuple):
     cached_tokens: int | None
 
 
+def count_of(usage_pusd: int, byok_usage_pusd: int) -> ActivitySum:
+    """Return what a key had counted of a day: it names no model."""
+    return ActivitySum("", "", "", "", usage_pusd, byok_usage_pusd, None, None, None, None, None)
+
+
 class ClassSum(NamedTuple):
     """All differences of one class. adjusted_pusd: what was booked of it since, which is no difference any more."""
 
@@ -96,7 +101,8 @@ class DayResult(Struct, frozen=True):
     """All that is written of a comparison, in one transaction.
 
     pairs: calls that turned out to be requests, by generation id. activity: what the provider told of the day, by hash
-    of the key or WHOLE_ACCOUNT; one that is not in it stays as it was.
+    of the key or WHOLE_ACCOUNT; one that is not in it stays as it was, but for counts of keys. Where the level of the
+    day is keys, there is count_of() for each key, and nothing else.
     """
 
     day: ComparedDay

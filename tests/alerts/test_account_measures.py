@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from proxy.core.money import PUSD_PER_USD
+from proxy.jobs.alerts.account_measures import drift
 from proxy.policy.reconciliation.day_comparison import DriftEntry
-from proxy.storage.reconciliation import ComparedDay, DayResult
+from proxy.storage.reconciliation import ComparedDay, DayResult, count_of
 from tests.alerts.place import Watched
 from tests.support.patience import eventually
 from tests.support.stand import Stand, stand
@@ -108,3 +111,8 @@ async def test_what_nothing_explains_is_told_until_it_is_explained(tmp_path: Pat
         assert first.message.detail == "$0.5 on 2 days"
         await ledger.note_reconciliation(compared(before, 0))
         assert (await watched.told())[1:] == ["recovered drift openrouter"]
+        result = compared(before, PUSD_PER_USD)
+        counted = replace(result.day, level="keys", is_final=False)
+        await ledger.note_reconciliation(replace(result, day=counted, activity={"k": [count_of(9, 0)]}))
+        (reading,) = await drift(place.app.services)
+        assert (reading.value, reading.detail) == (1.25, "$1.25 on 2 days, by what keys have counted")

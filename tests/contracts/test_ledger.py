@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.app.rebuild import past_of, rebuilt_book
 from proxy.app.storage import Storage
@@ -24,7 +25,7 @@ from proxy.storage.audit import Actor
 from proxy.storage.export import Selection
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, Ledger, LedgerUnavailableError
-from proxy.storage.reconciliation import WHOLE_ACCOUNT, ActivitySum, ComparedDay, DayQuestion, DayResult
+from proxy.storage.reconciliation import WHOLE_ACCOUNT, ActivitySum, ComparedDay, DayQuestion, DayResult, count_of
 from proxy.storage.refusals import RefusalRow
 from proxy.storage.reports import BackupError, LimitPart, Reports
 from proxy.storage.rows import HOUR_MS, KeyHashes, OpenRow, Reserved, id_text
@@ -702,6 +703,23 @@ async def test_a_comparison_takes_the_place_of_the_one_before(opened: OpenNew) -
             4
         ]
         assert len(reports.compared_days("2026-09-20", "2027-12-31")) == 3
+
+
+async def test_a_day_that_keys_have_counted_gives_way_to_a_bill(opened: OpenNew) -> None:
+    async with opened() as (ledger, reports):
+        entry = DriftEntry("unknown", 5, None, None, "k" * 64, "", START_MS, 2, 7)
+        counted = ComparedDay("openrouter", "2026-09-21", "keys", 2, 7, 0, False, "key b: no", START_MS)
+        await ledger.note_reconciliation(DayResult(counted, [entry], {}, {"k" * 64: [count_of(7, 1)]}))
+        (day,) = reports.compared_days("2026-09-21", "2026-09-21")
+        assert (day.level, day.billed_pusd, day.is_final, day.problem) == ("keys", 7, False, "key b: no")
+        assert reports.activity_sums("openrouter", "2026-09-21") == {}  # of the account nothing was told
+        other = DayResult(counted, [], {}, {"m" * 64: [count_of(2, 0)]})
+        await ledger.note_reconciliation(other)
+        assert [one.level for one in reports.compared_days("2026-09-21", "2026-09-21")] == ["keys"]
+        result = _result("2026-09-21", ("unknown", 1), activity=4)
+        for level in ("models", "calls"):
+            await ledger.note_reconciliation(replace(result, day=replace(result.day, level=level)))
+            assert [one.level for one in reports.compared_days("2026-09-21", "2026-09-21")] == [level]
 
 
 async def test_a_matched_call_is_remembered(opened: OpenNew) -> None:

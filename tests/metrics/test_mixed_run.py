@@ -177,6 +177,7 @@ async def test_what_the_provider_says_is_there_once_it_has_said_it(stand: Stand)
     assert page.sum("tollkeeper_drift_usd", **{"class": "refunded"}) == -1
     assert page.sum("tollkeeper_drift_usd") == 6
     assert 60 <= page.sum("tollkeeper_reconciliation_age_seconds", provider="openrouter") < 120
+    assert page.sum("tollkeeper_reconciliations") == page.sum("tollkeeper_reconciliations", level="calls") > 0
 
 
 async def test_the_page_names_each_metric_and_its_kind(stand: Stand) -> None:

@@ -224,4 +224,14 @@ MUTATIONS: Final = (
         (TextPatch("storage.sqlite.key_books:_ADJUSTMENT", "= t.request_id", "IS NULL"),),
         ("tests/storage/test_key_books.py::test_what_of_a_key_is_not_certain_is_told_apart",),
     ),
+    Mutation(
+        "key-day-that-never-ends",
+        "What a key was used for between the last look of a day and midnight is compared with nothing.",
+        (
+            Patch(
+                "key_count_sync:KeyCountSync._keep", "count.opening_pusd - before.opening_pusd", "before.used_pusd + 0"
+            ),
+        ),
+        ("tests/reconciliation/test_counted_days.py::test_days_are_kept_as_their_keys_counted_them",),
+    ),
 )

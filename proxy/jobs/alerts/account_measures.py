@@ -12,6 +12,7 @@ from proxy.providers.account.source import AccountError, BudgetLayer
 from proxy.providers.provider import ProviderRow
 
 _CENT_PUSD = PUSD_PER_USD // 100
+_COUNTED = ", by what keys have counted"
 _NO_SOURCE = (
     "no provider tells what is left: set the management key of one that does, such as"
     " providers.openrouter.management_key"
@@ -42,14 +43,20 @@ async def drift(services: Services) -> list[AlertReading]:
     first, last = past_days(today)[0].isoformat(), today.isoformat()
     days = await asyncio.to_thread(services.reports.compared_days, first, last)
     apart: dict[str, list[int]] = {}
+    counted: set[str] = set()
     for day in days:
+        if day.level == "keys":
+            counted.add(day.provider)
         own = apart.setdefault(day.provider, [])
         own += [abs(each.amount_pusd) for each in day.classes if each.drift_class == UNKNOWN and each.amount_pusd]
     if not apart:
-        raise AccountError("unavailable", "no day was compared with a provider's bill yet; it takes a management key")
+        raise AccountError("unavailable", "no day was compared with a provider's bill yet: that takes a management key")
     return [
         AlertReading(
-            provider, provider, sum(pusd) // _CENT_PUSD / 100, detail=f"${pusd_to_usd(sum(pusd))} on {len(pusd)} days"
+            provider,
+            provider,
+            sum(pusd) // _CENT_PUSD / 100,
+            detail=f"${pusd_to_usd(sum(pusd))} on {len(pusd)} days" + (_COUNTED if provider in counted else ""),
         )
         for provider, pusd in apart.items()
     ]

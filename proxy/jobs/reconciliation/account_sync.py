@@ -19,6 +19,7 @@ from proxy.jobs.reconciliation.call_origins import CallOrigins
 from proxy.jobs.reconciliation.call_process import CallProcess
 from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
 from proxy.jobs.reconciliation.day_calls import BillSums, CallLook
+from proxy.jobs.reconciliation.key_count_sync import KeyCountSync
 from proxy.pipeline.services import Services
 from proxy.policy.reconciliation.day_comparison import (
     SHOWN_AFTER_MS,
@@ -67,7 +68,10 @@ class _Reader(Struct):
 
 
 class AccountSync:
-    """Syncs one day at a time. problems: why the last try of a provider failed."""
+    """Syncs one day at a time. problems: why the last try of a provider failed.
+
+    counts: does what can be done for providers whose bill cannot be read.
+    """
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class AccountSync:
         self._readers: dict[str, _Reader] = {}
         self._turn = asyncio.Lock()
         self.problems: dict[str, str] = {}
+        self.counts = KeyCountSync(services)
 
     async def close(self) -> None:
         """End the process that was kept for the next busy day."""

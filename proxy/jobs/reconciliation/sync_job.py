@@ -36,6 +36,7 @@ class SyncJob:
         self._sync = sync
         self._clock_problem = clock_problem
         self._hourly_ms: dict[str, int] = {}  # when today was compared last, by provider
+        self._counted_ms: dict[str, int] = {}  # when keys were asked last, by provider
         self._daily_ms: dict[str, int] = {}  # the daily look whose sums were compared
         self._told: dict[str, str] = {}
 
@@ -48,9 +49,11 @@ class SyncJob:
 
     async def look(self) -> None:
         """Compare what is due now."""
-        for provider in self._sync.providers():
+        due = [(provider, self._look) for provider in self._sync.providers()]
+        due += [(provider, self._count) for provider in self._sync.counts.providers()]
+        for provider, look in due:
             try:
-                await self._look(provider)
+                await look(provider)
                 self._told.pop(provider, None)
             except (AccountError, LedgerError, LedgerUnavailableError) as error:
                 if self._told.get(provider) != str(error):  # once for as long as it lasts
@@ -77,6 +80,15 @@ class SyncJob:
                 return
             if provider in self._sync.providers(day):
                 await self._sync.sync(provider, day)
+
+    async def _count(self, provider: str) -> None:
+        """Compare today by what the keys have counted, each hour: nobody tells of a past day then."""
+        now_ms = self._services.clock.now_ms()
+        if self._clock_problem() is not None or not self._services.live.current.settings.reconcile.hourly:
+            return
+        if is_hour_over(self._counted_ms.get(provider), now_ms):
+            self._counted_ms[provider] = now_ms  # a failure waits for the next hour too
+            await self._sync.counts.sync(provider)
 
     async def _known(self, provider: str, now_ms: int) -> Mapping[date, DayState]:
         days = past_days(day_of(now_ms))

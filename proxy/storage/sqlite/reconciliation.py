@@ -37,10 +37,15 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADD_CLASS = "INSERT INTO reconciliations (provider, day, class, amount_pusd, number) VALUES (?, ?, ?, ?, ?)"
 _ADD_PAIR = "INSERT OR REPLACE INTO matched_calls (provider, generation_id, request_id) VALUES (?, ?, ?)"
-_DAYS = """
-SELECT provider, day, level, booked_pusd, billed_pusd, calls, is_final, problem, compared_ms
-FROM reconciled_days WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR provider = ?3) ORDER BY day, provider
-"""
+# what a key had counted of a day: no bill names neither model nor key
+_COUNTED = "key_hash <> '' AND model = '' AND permaslug = '' AND endpoint_id = '' AND provider_name = ''"
+_FORGET_COUNTS = f"DELETE FROM provider_activity WHERE provider = ? AND day = ? AND {_COUNTED}"  # noqa: S608 - as above
+_DAYS = f"""
+SELECT provider, day, CASE WHEN level = 'models' AND EXISTS (SELECT 1 FROM provider_activity a
+    WHERE a.provider = d.provider AND a.day = d.day AND {_COUNTED}) THEN 'keys' ELSE level END,
+    booked_pusd, billed_pusd, calls, is_final, problem, compared_ms
+FROM reconciled_days d WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR provider = ?3) ORDER BY day, provider
+"""  # noqa: S608 - constants of this file
 _CLASSES = """
 SELECT provider, day, class, amount_pusd, number FROM reconciliations
 WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR provider = ?3)
@@ -64,13 +69,15 @@ def write_day(connection: sqlite3.Connection, result: DayResult) -> None:
     day = result.day
     place = day.provider, day.day
     execute = connection.execute
+    execute(_FORGET_COUNTS, place)  # they give way to the bill, and to later ones
     for key_hash, sums in result.activity.items():
         execute("DELETE FROM provider_activity WHERE provider = ? AND day = ? AND key_hash = ?", (*place, key_hash))
         connection.executemany(_ADD_ACTIVITY, [(*place, key_hash, day.compared_ms, *each) for each in sums])
     for table in ("reconciliations", "drift_entries"):
         execute(f"DELETE FROM {table} WHERE provider = ? AND day = ?", place)  # noqa: S608 - names of this line
     execute("DELETE FROM drift_entries WHERE provider = ? AND day < date(?, ?)", (*place, f"-{ENTRIES_KEPT_DAYS} days"))
-    figures = day.level, day.booked_pusd, day.billed_pusd, day.calls, int(day.is_final), day.problem, day.compared_ms
+    level = "models" if day.level == "keys" else day.level  # the table knows sums alone; whose they are, its rows say
+    figures = level, day.booked_pusd, day.billed_pusd, day.calls, int(day.is_final), day.problem, day.compared_ms
     execute(_ADD_DAY, (*place, *figures))
     connection.executemany(_ADD_CLASS, [(*place, *each[:3]) for each in class_sums(result.entries)])
     kept = enumerate(_largest(result.entries))

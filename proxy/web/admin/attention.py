@@ -335,6 +335,7 @@ async def _bill(request: AdminRequest) -> list[Attention]:
     first, last = past_days(today)[0].isoformat(), today.isoformat()
     days = await request.read(deps.services.reports.compared_days, first, last)
     apart: dict[str, int] = {}
+    counted = {day.provider for day in days if day.level == "keys"}
     for day in days:
         pusd = sum(abs(each.amount_pusd) for each in day.classes if each.drift_class == UNKNOWN)
         apart[day.provider] = apart.get(day.provider, 0) + pusd
@@ -344,7 +345,8 @@ async def _bill(request: AdminRequest) -> list[Attention]:
             "drift",
             "warning",
             provider,
-            f"Ledger and bill of {provider} are {money(pusd)} apart in the last 30 days, and nothing explains it.",
+            f"Ledger and {'what keys have counted' if provider in counted else 'bill'} of {provider} are {money(pusd)}"
+            " apart in the last 30 days, and nothing explains it.",
             "See the rows behind it.",
             "tollkeeper reconcile --explain",
             ("GET", "/reconciliations"),

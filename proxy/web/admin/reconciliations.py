@@ -54,7 +54,7 @@ class ReconciliationEntry(BaseModel):
 
     stays: the part of it where both are right; drift: the rest, which is to be booked or explained, 0 once it is;
     unexplained: the part of the drift that nothing explains. level: calls where it was compared call by call, models
-    where by sums, history for a day before the first request.
+    where by sums, keys where by what each key had counted, history for a day before the first request.
     """
 
     provider: str
@@ -116,11 +116,12 @@ class DriftRowFilter(AdminQuery):
 class BillSource(BaseModel):
     """A provider whose bill can be read. level: calls, or models where it tells sums alone, of days that are over.
 
-    problem: why the last try to read it failed; null: it did not.
+    keys: no management key reads the bill, and today is compared by what each key has counted. problem: why the last
+    try to read it failed; null: it did not.
     """
 
     provider: str
-    level: Literal["calls", "models"]
+    level: Literal["calls", "models", "keys"]
     problem: str | None
 
 
@@ -243,8 +244,12 @@ async def _key_names(request: AdminRequest, providers: Iterable[str]) -> dict[st
 
 async def _list_sources(request: AdminRequest) -> AdminAnswer:
     sync = request.deps.sync
-    found = [
+    found: list[dict[str, Any]] = [
         {"provider": name, "level": sync.level(name), "problem": sync.problems.get(name)} for name in sync.providers()
+    ]
+    found += [
+        {"provider": name, "level": "keys", "problem": sync.counts.problems.get(name)}
+        for name in sync.counts.providers()
     ]
     return AdminAnswer(*request.page.of(found, lambda one: (str(one["provider"]),)))
 

@@ -37,6 +37,12 @@ def bill_families(credit_figures: CreditFigures, drift: DriftFigures, now_ms: in
         },
     )
     yield gauge(
+        "tollkeeper_reconciliations",
+        "How many days of the last 30 were compared by calls, by models, or by what keys had counted.",
+        ("provider", "level"),
+        drift.days,
+    )
+    yield gauge(
         "tollkeeper_reconciliation_age_seconds",
         "How long ago a day was compared with the bill.",
         provider,

@@ -13,10 +13,14 @@ DAYS: Final = 30  # as long as the provider remembers
 
 
 class DriftFigures(Struct, frozen=True):
-    """amounts_pusd: by provider and class of drift. compared_ms: by provider, when a day of these was compared last."""
+    """amounts_pusd: by provider and class of drift. compared_ms: by provider, when a day of these was compared last.
+
+    days: how many of them, by provider and how fine they were compared.
+    """
 
     amounts_pusd: Mapping[tuple[str, str], int] = field(default_factory=dict)
     compared_ms: Mapping[str, int] = field(default_factory=dict)
+    days: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def read_drift(services: Services) -> DriftFigures:
@@ -25,8 +29,10 @@ def read_drift(services: Services) -> DriftFigures:
     first = today - timedelta(days=DAYS)
     amounts: Counter[tuple[str, str]] = Counter()
     compared_ms: dict[str, int] = {}
+    days: Counter[tuple[str, str]] = Counter()
     for day in services.reports.compared_days(first.isoformat(), today.isoformat()):
         compared_ms[day.provider] = max(compared_ms.get(day.provider, 0), day.compared_ms)
+        days[day.provider, day.level] += 1
         for each in day.classes:
             amounts[day.provider, each.drift_class] += each.amount_pusd
-    return DriftFigures(amounts, compared_ms)
+    return DriftFigures(amounts, compared_ms, days)
