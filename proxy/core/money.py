@@ -55,8 +55,11 @@ def usd_text(pusd: int) -> str:
     """Return what pusd_to_usd() does, of an amount that hardly comes again."""
     if pusd < 0:
         return f"-{usd_text(-pusd)}"
-    digits = f"{pusd:013}"
-    return f"{digits[:-12]}.{digits[-12:]}".rstrip("0").rstrip(".")
+    digits = str(pusd)
+    if len(digits) <= 12:
+        digits = digits.zfill(13)
+    whole, parts = digits[:-12], digits[-12:].rstrip("0")
+    return f"{whole}.{parts}" if parts else whole
 
 
 @lru_cache(maxsize=1024)  # the same cost is written for the client, and again for the log

@@ -3,11 +3,16 @@
 import itertools
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
+from proxy.core.money import PUSD_PER_USD
+from proxy.pipeline.admission.limit_headers import LimitHeaders
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.relay.response_headers import response_headers, response_lines
+from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.attempt import Attempt
-from proxy.wire.headers import header_lines
+from proxy.policy.quota import Amounts, Quota, QuotaBook
+from proxy.wire.headers import header_lines, headers_of
 
 PASSED = {"content-type": "application/json", "x-generation-id": "gen-1", "cf-ray": "8a%s-FRA"}
 
@@ -36,3 +41,48 @@ def test_lines_are_the_headers_whatever_an_answer_carries() -> None:
         assert lines == header_lines(response_headers(context, attempt))
         seen.add(lines)
     assert len(seen) == 32  # gzip is undone on the way, so that no header tells of it
+
+
+QUOTAS = (
+    Quota("user:anna", "cost", 5 * PUSD_PER_USD, "day"),
+    Quota("group:office", "cost", 10**9, "total"),
+    Quota("group:office", "cost", 3 * 10**9, "2h"),
+    Quota("user:anna", "tokens", 1000, "3h"),
+    Quota("user:anna", "tokens", 9, "hour", "hard", ("openai/*",)),
+    Quota("all", "requests", 60, "minute"),
+    Quota("user:anna", "images", 2, "total"),
+)
+
+
+def test_lines_of_limits_are_their_headers() -> None:
+    book, seen = QuotaBook(ZoneInfo("Europe/Stockholm")), set()
+    scopes = ("user:anna", "group:office", "all")
+    for n, (count, above) in enumerate(itertools.product(range(len(QUOTAS) + 1), (None, "firm"))):
+        for quotas in itertools.combinations(QUOTAS, count):
+            told = LimitHeaders(cast(Allowance, SimpleNamespace(quotas=quotas, groups_above=above)), cast(Any, book), n)
+            assert told.lines() == header_lines(told())
+            seen.add(told.lines())
+        book.check_and_reserve(n, scopes, n, Amounts(7 * 10**7 + n, n), QUOTAS[:1])
+    assert len(seen) > 100
+
+
+def test_what_a_provider_says_of_its_limits_is_written_over() -> None:
+    quotas = QUOTAS[5:6]
+    allowance, book = SimpleNamespace(quotas=quotas, groups_above=None), QuotaBook(ZoneInfo("UTC"))
+    told = LimitHeaders(cast(Allowance, allowance), cast(Any, book), 0)
+    context: Any = SimpleNamespace(told=told, request_id="req_1", endpoint=SimpleNamespace(errors="openai"))
+    for theirs in ({}, {"x-ratelimit-limit-requests": "7", "x-ratelimit-limit-tokens": "8"}):
+        sent = {**PASSED, **theirs}
+        answer = SimpleNamespace(
+            passed=lambda _, sent=sent: dict(sent),
+            passed_lines=lambda _, sent=sent: header_lines(sent),
+            header={}.get,
+        )
+        target = SimpleNamespace(model="m", provider="p", static=None)
+        attempt: Any = SimpleNamespace(
+            answer=answer, target=target, told_max_tokens=None, n=1, key=SimpleNamespace(quoted="\0")
+        )
+        lines = response_lines(cast(RequestContext, context), cast(Attempt, attempt))
+        assert lines == header_lines(response_headers(context, attempt))
+        assert headers_of(lines)["x-ratelimit-limit-requests"] == "60"
+        assert lines.count("x-ratelimit-limit-requests") == 1

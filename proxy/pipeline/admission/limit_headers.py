@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
+from msgspec import Struct
+
 from proxy.core.clock import iso_utc
 from proxy.core.limit_kinds import COST
 from proxy.core.money import usd_text
@@ -13,10 +15,65 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.values.allowance import Allowance
 from proxy.policy.quota import CountedLimit, Quota
 
-_COST_NAMES: Final = (None, "x-tollkeeper-budget-remaining-usd", "x-tollkeeper-budget-resets-at")
-Shown = tuple[str | None, str, str, str, str | None, str | None]
-"""Of a limit the names of its headers (for itself, None of money; for what is left; for when that resets), with its
-amount behind the first and, behind the others, when its window ends, and its name where headers must tell it."""
+_BUDGET: Final = (None, "x-tollkeeper-budget-remaining-usd", "x-tollkeeper-budget-resets-at")
+_LIMITS: Final = "x-tollkeeper-limits"
+OF_PROVIDERS: Final = "x-ratelimit-"  # how names of headers begin that providers send as well
+Names = tuple[str | None, str, str]
+"""Of the headers of a kind: for the limit itself (None of money), for what is left, for when that resets."""
+Shown = tuple[Names, str, str, str | None, str | None]
+"""Of a limit the names of its headers, its lines up to what is left and up to when that resets, of money when its
+window ends where that is known, and its name where headers must tell it."""
+
+
+class LimitHeaders(Struct, gc=False):
+    """What every answer to a user with limits tells of them; of several of a kind that which leaves least."""
+
+    allowance: Allowance
+    limiter: Limiter
+    now_ms: int
+
+    def __call__(self) -> dict[str, str]:
+        """Return the headers."""
+        headers: dict[str, str] = {}
+        named = []
+        for limit, left in self.limiter.tightest(self.allowance.quotas, self.now_ms):
+            (of_limit, of_rest, of_reset), _, _, _, name = limit.shown or _shown(limit, self.allowance.groups_above)
+            text, resets = _figures(limit, left, self.now_ms)
+            if of_limit is not None:
+                headers[of_limit] = str(limit.amount)
+            headers[of_rest] = text
+            if resets is not None:
+                headers[of_reset] = resets
+            if name is not None:
+                named.append(name)
+        if named:
+            headers[_LIMITS] = "; ".join(named)
+        return headers
+
+    def lines(self) -> str:
+        """Return the headers as HTTP writes them, each line with its end."""
+        lines = names = ""
+        for limit, left in self.limiter.tightest(self.allowance.quotas, self.now_ms):
+            _, up_to_left, up_to_reset, _, name = limit.shown or _shown(limit, self.allowance.groups_above)
+            text, resets = _figures(limit, left, self.now_ms)
+            ends = "" if resets is None else f"{up_to_reset}{resets}\r\n"
+            lines = f"{lines}{up_to_left}{text}\r\n{ends}"
+            if name is not None:
+                names = f"{names}; {name}" if names else name
+        return f"{lines}{_LIMITS}: {names}\r\n" if names else lines
+
+
+def _figures(limit: CountedLimit, left: int, now_ms: int) -> tuple[str, str | None]:
+    """Return what headers say is left of a limit whose names are known, and when that resets; None: never."""
+    resets_at_ms = limit.ends_ms
+    if limit.place != COST:
+        if resets_at_ms is None:
+            resets_at_ms = limit.resets_at_ms()
+        return str(left), None if resets_at_ms is None else go_duration(resets_at_ms - now_ms)
+    if resets_at_ms is not None:
+        return usd_text(left), limit.shown[3]
+    resets_at_ms = limit.resets_at_ms()
+    return usd_text(left), None if resets_at_ms is None else _utc[resets_at_ms]
 
 
 class ToldHeaders:
@@ -49,39 +106,15 @@ def tell_limits(context: RequestContext, limits: Callable[[], dict[str, str]]) -
     context.told = ToldHeaders(limits, told.others) if isinstance(told, ToldHeaders) else limits
 
 
-def limit_headers(allowance: Allowance, limiter: Limiter, now_ms: int) -> dict[str, str]:
-    """Return the headers for a user with limits; of several limits of a kind the one that leaves least is told."""
-    headers: dict[str, str] = {}
-    named = []
-    for limit, left in limiter.tightest(allowance.quotas, now_ms):
-        of_limit, amount, of_rest, of_reset, resets_at, name = limit.shown or _shown(limit, allowance.groups_above)
-        resets_at_ms = limit.ends_ms
-        if resets_at_ms is None:
-            resets_at_ms = limit.resets_at_ms()
-        if of_limit is None:
-            headers[of_rest] = usd_text(left)
-            if resets_at_ms is not None:
-                headers[of_reset] = resets_at or _utc[resets_at_ms]
-        else:
-            headers[of_limit] = amount
-            headers[of_rest] = str(left)
-            if resets_at_ms is not None:
-                headers[of_reset] = go_duration(resets_at_ms - now_ms)
-        if name is not None:
-            named.append(name)
-    if named:
-        headers["x-tollkeeper-limits"] = "; ".join(named)
-    return headers
-
-
 def _shown(limit: CountedLimit, above: str | None) -> Shown:
     """Return what headers say of a limit each time, and keep it there. above: the groups above the user's."""
     quota = limit.quota
     is_named = quota.models or (above is not None and quota.scope.startswith("group:"))
-    names = _COST_NAMES if limit.place == COST else header_names(quota.kind)
-    resets_at = None if limit.ends_ms is None else iso_utc(limit.ends_ms)
-    of_limit, of_rest, of_reset = names
-    shown = limit.shown = of_limit, str(limit.amount), of_rest, of_reset, resets_at, _name(quota) if is_named else None
+    names = of_limit, of_rest, of_reset = _BUDGET if limit.place == COST else header_names(quota.kind)
+    amount = "" if of_limit is None else f"{of_limit}: {limit.amount}\r\n"
+    ends_at = None if limit.ends_ms is None else iso_utc(limit.ends_ms)
+    name = _name(quota) if is_named else None
+    shown = limit.shown = names, f"{amount}{of_rest}: ", f"{of_reset}: ", ends_at, name
     return shown
 
 
@@ -104,8 +137,11 @@ def go_duration(ms: int) -> str:
     """Write a length of time as OpenAI does in x-ratelimit-reset-*: 12ms, 1s, 6m0s, 1h2m3s."""
     if ms < 1000:
         return f"{max(ms, 0)}ms"
-    minutes, seconds = divmod(-(-ms // 1000), 60)
+    seconds = -(-ms // 1000)
+    if seconds < 60:  # as limits a minute have it
+        return f"{seconds}s"
+    minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}h{minutes}m{seconds}s"
-    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+    return f"{minutes}m{seconds}s"

@@ -4,7 +4,6 @@ Only who was refused comes here, so that it costs others nothing. In this order:
 outside of it; then what the limit's on_spent says.
 """
 
-from functools import partial
 from math import ceil
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from proxy.core.latch import Latch
 from proxy.pipeline.admission.allowance import with_models, without_quotas
 from proxy.pipeline.admission.bookable_targets import ExcludedTarget, announce_excluded, keep_bookable
 from proxy.pipeline.admission.limit_errors import whose
-from proxy.pipeline.admission.limit_headers import add_header, limit_headers, tell_limits
+from proxy.pipeline.admission.limit_headers import LimitHeaders, add_header, tell_limits
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import client_gone
 from proxy.pipeline.identity.identify import renew
@@ -133,7 +132,7 @@ def _limit_anew(context: RequestContext, route: Route, services: Services) -> No
     """Put the request under the limits of the targets that are left alone, and have every answer tell these."""
     allowance = with_models(context.identity.allowance, route.places)
     context.identity = replace(context.identity, allowance=allowance)
-    tell_limits(context, partial(limit_headers, allowance, services.limiter, context.started_ms))
+    tell_limits(context, LimitHeaders(allowance, services.limiter, context.started_ms))
 
 
 async def _wait_for_turn(context: RequestContext, quota: Quota, refusal: CallerError, services: Services) -> None:

@@ -4,12 +4,10 @@ Between its head and its admission a request may wait: for its body, for another
 room. What was changed meanwhile, a user disabled, a limit set, holds for it too.
 """
 
-from functools import partial
-
 from msgspec.structs import replace
 
 from proxy.pipeline.admission.allowance import with_models, with_use_case
-from proxy.pipeline.admission.limit_headers import ToldHeaders, limit_headers, tell_limits
+from proxy.pipeline.admission.limit_headers import LimitHeaders, ToldHeaders, tell_limits
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.identity.authenticate import authenticate
 from proxy.pipeline.services import Services
@@ -31,7 +29,7 @@ def identify(context: RequestContext, services: Services, now_ms: int) -> None:
         identity = authenticate(request_headers, directory, now_ms)
     context.identity, context.user = identity, identity.user
     if identity.allowance.quotas:
-        context.told = partial(limit_headers, identity.allowance, services.limiter, context.started_ms)
+        context.told = LimitHeaders(identity.allowance, services.limiter, context.started_ms)
     if services.stops.active:
         services.stops.check(context)
 
@@ -49,7 +47,7 @@ def limit_to_use_case(context: RequestContext, use_case: str, services: Services
     found = limited(context.identity, use_case, services.live.current)
     if found is not context.identity:
         context.identity = found
-        tell_limits(context, partial(limit_headers, found.allowance, services.limiter, context.started_ms))
+        tell_limits(context, LimitHeaders(found.allowance, services.limiter, context.started_ms))
 
 
 def limited_to(identity: Identity, route: Route) -> Identity:
@@ -63,7 +61,7 @@ def limit_to_models(context: RequestContext, route: Route, services: Services) -
     found = limited_to(context.identity, route)
     if found is not context.identity:
         context.identity = found
-        tell_limits(context, partial(limit_headers, found.allowance, services.limiter, context.started_ms))
+        tell_limits(context, LimitHeaders(found.allowance, services.limiter, context.started_ms))
 
 
 def renew(context: RequestContext, route: Route, services: Services) -> None:

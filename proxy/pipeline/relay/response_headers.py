@@ -1,5 +1,6 @@
 """The headers of an answer that a provider gave: what it sent, and what is said of this request here."""
 
+from proxy.pipeline.admission.limit_headers import OF_PROVIDERS, LimitHeaders
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.route import Target
@@ -35,19 +36,24 @@ def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str
 
 def response_lines(context: RequestContext, attempt: Attempt) -> str:
     """Return response_headers() as HTTP writes them, each line with its end."""
-    answer, target, endpoint = attempt.answer, attempt.target, context.endpoint
+    answer, target, told = attempt.answer, attempt.target, context.told
     if (
         answer is None
-        or context.told is not dict
+        or (told is not dict and told.__class__ is not LimitHeaders)
         or attempt.told_max_tokens is not None
         or target.static is not None
-        or endpoint.errors == "anthropic"
+        or context.endpoint.errors == "anthropic"
         or answer.header("content-encoding") is not None
     ):
         return header_lines(response_headers(context, attempt))
     # nearly always: put together at once, without a dictionary
+    lines = answer.passed_lines(attempt.key.quoted)
+    if told.__class__ is LimitHeaders:
+        if OF_PROVIDERS in lines:  # ours are written over them
+            return header_lines(response_headers(context, attempt))
+        lines += told.lines()
     return (
-        f"{answer.passed_lines(attempt.key.quoted)}x-request-id: {context.request_id}\r\n"
+        f"{lines}x-request-id: {context.request_id}\r\n"
         f"x-tollkeeper-model: {target.model}\r\nx-tollkeeper-provider: {target.provider}\r\n"
         f"x-tollkeeper-attempts: {attempt.n}\r\n"
     )

@@ -439,12 +439,15 @@ class QuotaBook:
 
     def _windows(self, quotas: Sequence[Quota], now_ms: int) -> LimitWindows:
         """Return the windows of these limits at an instant: those of the last time, where they hold still."""
-        known = self._windows_of.get(id(quotas))
+        known, moves_of_all = self._windows_of.get(id(quotas)), self._late.moves
         if known is not None and known.from_ms <= now_ms < known.until_ms:
+            if known.moves_of_all == moves_of_all:
+                return known
             for totals, moves in known.seen:
                 if totals.moves != moves:
                     break
             else:
+                known.moves_of_all = moves_of_all
                 return known
         found = []
         for quota in quotas:

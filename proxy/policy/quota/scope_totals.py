@@ -72,12 +72,16 @@ class WindowTotals:
 
 
 class LateSums:
-    """What has ended and is in no bucket yet, of all scopes of a book: the RequestScopes that still have it."""
+    """What has ended and is in no bucket yet, of all scopes of a book: the RequestScopes that still have it.
 
-    __slots__ = ("_zone", "scopes")
+    moves: those of all scopes together, so that one look tells that none has moved.
+    """
+
+    __slots__ = ("_zone", "moves", "scopes")
 
     def __init__(self, zone: ZoneInfo) -> None:
         self._zone = zone
+        self.moves = 0
         self.scopes: set[RequestScopes] = set()
 
     def put_down(self) -> None:
@@ -191,12 +195,17 @@ class ScopeTotals:
             self._windows_moved()
         return found
 
+    def _move(self) -> None:
+        self.moves += 1
+        if self._late is not None:
+            self._late.moves += 1
+
     def _windows_moved(self) -> None:
         """Find the instants that lie in all windows."""
         windows = self.windows.values()
         self.in_all_from_ms = max((window.start_ms for window in windows), default=0)
         self.in_all_until_ms = min((window.end_ms for window in windows), default=FOREVER_MS)
-        self.moves += 1
+        self._move()
 
     def summed(self, window: Window) -> WindowTotals:
         """Sum a window from the buckets and the open reservations.
@@ -260,7 +269,7 @@ class ScopeTotals:
 
     def leave_out(self, at_ms: int, settled: Taken, taken: Taken) -> None:
         """Leave what was added to the sums out of the windows that its instant does not lie in."""
-        self.moves += 1
+        self._move()
         for window in self.windows.values():
             if not window.start_ms <= at_ms < window.end_ms:
                 _add(window.settled_outside, settled)
