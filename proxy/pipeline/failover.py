@@ -20,11 +20,12 @@ from proxy.pipeline.upstream.failure_decision import AMENDED, decide_next
 from proxy.pipeline.upstream.form_proof import learn_form, proof_of
 from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.hops import Hops
-from proxy.pipeline.upstream.send import send_attempt
+from proxy.pipeline.upstream.send import begin_sending, hear_head, hear_refusal, note_unanswered
 from proxy.pipeline.upstream.upstream_errors import bound_refused
 from proxy.pipeline.values.amendment import Amendment
 from proxy.pipeline.values.attempt import UNSUITED, Attempt
 from proxy.policy.failure_table import Decision
+from proxy.providers.transport.base import TransportError
 
 
 async def find_answer(
@@ -33,8 +34,8 @@ async def find_answer(
     """Return what passes the answer on, or the error that is left when no step is. Raises ApiError."""
     if context.gone:
         raise client_gone()
-    reservation = recorder.reservation
-    attempt = hops.begin(reservation)
+    reservation = hops.reservation = recorder.reservation
+    attempt = hops.attempt_at(hops.place)
     while True:
         recorder.attempt = context.attempt = attempt
         may_go = hops.enter(attempt)
@@ -42,15 +43,32 @@ async def find_answer(
             if not recorder.is_open:
                 await recorder.opened(is_end=False)
             may_go = await hops.stand_in_line(attempt)
-        if may_go:
+        sending = begin_sending(context, attempt, recorder, services) if may_go else None
+        while sending is not None:
             try:
-                await send_attempt(context, attempt, recorder, services)
+                answer = await sending
+            except TransportError as error:
+                sending = None
+                note_unanswered(attempt, error)
             except StopMadeError:
+                sending, attempt.result.dispatched = None, False
                 await recorder.opened(is_end=False)
                 if not hops.is_halted(attempt):
-                    await send_attempt(context, attempt, recorder, services)
+                    sending = begin_sending(context, attempt, recorder, services)
+            except BaseException:
+                attempt.result.dispatched = recorder.is_open  # the last bytes are still here if it is not
+                raise
+            else:
+                sending = None
+                if not hear_head(attempt, answer, recorder, services):
+                    await hear_refusal(attempt, services)
         if not recorder.is_open:  # nothing was sent: what follows is another row, or the end of this one
             await recorder.opened(is_end=False)
+        if attempt.failure is None and attempt.change is None:
+            place = hops.place
+            health, proofs = place.health, place.stream_proofs if attempt.streamed else place.proofs
+            if proofs is services.forms.proved and health.breaker.is_closed and not health.models:  # nearly always
+                return relay_of(context, attempt, recorder.end)
         looks, opened = True, None
         if attempt.failure is None and (
             (looks := hops.looks_at_answers()) or hops.may_refuse(attempt, reservation.route)

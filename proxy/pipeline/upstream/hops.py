@@ -13,9 +13,10 @@ from proxy.pipeline.upstream.attempt_deadlines import capped, deadlines_at
 from proxy.pipeline.upstream.attempt_log import log_failed, log_set_aside
 from proxy.pipeline.upstream.concurrency import ConcurrencyLimit
 from proxy.pipeline.upstream.failure_decision import HALTED, USED_UP, decide_next, is_unreached, late_failure
+from proxy.pipeline.upstream.form_proof import proof_of
 from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.upstream.no_target_errors import no_target_error, queue_error
-from proxy.pipeline.values.attempt import Attempt
+from proxy.pipeline.values.attempt import Attempt, Pass
 from proxy.pipeline.values.attempt_result import AttemptResult
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
@@ -58,24 +59,44 @@ class Hops:
     static answers of a preset come last.
     """
 
+    __slots__ = (
+        "_amended",
+        "_context",
+        "_left",
+        "_line",
+        "_passes",
+        "_services",
+        "_tried_keys",
+        "_tries",
+        "attempts",
+        "place",
+        "reservation",
+        "route",
+    )
+
     def __init__(self, context: RequestContext, route: Route, services: Services, place: Hop | None = None) -> None:
         """Begin at place, else choose the first one; raises ProviderError where no target can be asked now."""
         self._context = context
         self.route = route
-        self._own_keys = context.identity.own_keys
-        self._user = context.identity.user
         self._services = services
-        self._snapshot = snapshot = context.snapshot
-        self._reservation: Reservation
-        self._limit_s = route.deadline_s or snapshot.routing.deadline_s
-        self._deadline_s = context.started_s + self._limit_s
+        self.reservation: Reservation  # once there is one: no attempt begins before it
         self._tries = 0  # of the current hop
         self._tried_keys: tuple[int, ...] = ()  # of the current target
         self._left: dict[int, FailedHop] | None = None  # targets that have failed, by their place on the route
         self._line: ConcurrencyLimit | None = None  # where the attempt at hand has a place
+        self._passes: Pass | None = None  # of the breakers, for the attempt at hand
         self.attempts: list[Attempt] = []
         self._amended = 0  # of the attempts: those that only took back a field of ours
         self.place = self._first() if place is None else place
+
+    @property
+    def _limit_s(self) -> float:
+        """Return how long all of the route may take."""
+        return self.route.deadline_s or self._context.snapshot.routing.deadline_s
+
+    @property
+    def _deadline_s(self) -> float:
+        return self._context.started_s + self._limit_s
 
     def _first(self) -> Hop:
         context = self._context
@@ -120,13 +141,16 @@ class Hops:
         sent = route.body if route.asked is None else route.asked  # as Route.sent
         if attempt.body is None or len(attempt.body) <= len(sent):
             return False
-        proof = attempt.provider.base_url, attempt.target.model, route.endpoint.name, route.preset, attempt.streamed
-        return proof not in self._services.forms.proved  # as proof_of() says, which takes longer to call
-
-    def begin(self, reservation: Reservation) -> Attempt:
-        """Return the first attempt, whose row was written with the reservation."""
-        self._reservation = reservation
-        return self.attempt_at(self.place)
+        proofs = self._services.forms.proved
+        if proof_of(attempt, route) not in proofs:
+            return True
+        if len(route.targets) == len(attempt.provider.keys) == 1 and route.checks is None:
+            place = self.place  # there is no other one: neither this nor looks_at_answers() need be asked again
+            if attempt.streamed:
+                place.stream_proofs = proofs
+            else:
+                place.proofs = proofs
+        return False
 
     def enter(self, attempt: Attempt) -> bool | None:
         """Acquire the breakers' passes for the next attempt.
@@ -138,10 +162,10 @@ class Hops:
         health = self.place.health
         whole = health.breaker
         if whole.is_closed and not health.models:  # as enter() of it
-            attempt.passes = whole.pass_, 0
+            self._passes = whole.pass_, 0
         else:
-            attempt.passes = health.enter(attempt.target.model, attempt.started_s)
-        if attempt.passes is None:
+            self._passes = health.enter(attempt.target.model, attempt.started_s)
+        if self._passes is None:
             attempt.result.dispatched = False
             told = no_target_error(self.route, self._services.health, self._context)
             attempt.fail(Failure("connect", kind="resting"), told)
@@ -198,15 +222,15 @@ class Hops:
             told = no_target_error(self.route, self._services.health, self._context)
             attempt.fail(Failure("connect", kind=USED_UP), told)
             return False
-        attempt.key_held = use.begin(key, self._context.started_ms, self._reservation.amount_pusd or 0)
+        attempt.key_held = use.begin(key, self._context.started_ms, self.reservation.amount_pusd or 0)
         return True
 
     def note_opened(self) -> None:
         """Report to the breakers an answer whose content has begun: requests behind a probe need not wait longer."""
         attempt = self.attempts[-1]
-        if attempt.failure is None and attempt.passes is not None and not self._context.gone:
+        if attempt.failure is None and self._passes is not None and not self._context.gone:
             attempt.is_noted = True
-            self.place.health.answered(attempt, attempt.passes, self._user)
+            self.place.health.answered(attempt, self._passes, self._context.identity.user)
 
     @property
     def may_amend(self) -> bool:
@@ -224,25 +248,23 @@ class Hops:
 
     def leave(self, decision: Decision | None = None) -> None:
         """End the last attempt for breakers and queue; further calls do nothing."""
-        if not self.attempts:
-            return
-        attempt = self.attempts[-1]
         if self._line is not None:
             self._line.leave()
             self._line = None
-        passes = attempt.passes
+        passes = self._passes
         if passes is None:
             return
-        attempt.passes = None
+        self._passes = None
+        attempt = self.attempts[-1]
         health, attempt_result = self.place.health, attempt.result
         if not attempt_result.dispatched and attempt.failure is None and attempt_result.error is None:
             health.inconclusive(attempt.target.model, passes)  # it never began: its row did not reach the disk
             return
-        self._services.counters.attempts[attempt.provider.name, attempt_result.error or "ok"] += 1
-        failure = attempt.failure
+        failure, error = attempt.failure, attempt_result.error
+        self._services.counters.attempts[health.ok if error is None else (attempt.provider.name, error)] += 1
         if failure is None and attempt_result.dispatched and not attempt_result.failed and not attempt_result.flags:
             if not attempt.is_noted:
-                health.answered(attempt, passes, self._user)
+                health.answered(attempt, passes, self._context.identity.user)
             return
         if failure is None and (attempt_result.failed or attempt_result.flags):
             failure = late_failure(attempt, self._services.clock.now_ms())
@@ -264,11 +286,15 @@ class Hops:
                 log_set_aside(attempt, decision)
                 self._services.counters.set_asides[attempt.provider.name, attempt.key.name, decision.case] += 1
         elif not attempt.is_noted:
-            health.answered(attempt, passes, self._user)
+            health.answered(attempt, passes, self._context.identity.user)
 
     def _witness(self, failure: Failure) -> Witness | None:
         """Return whose request met a failure; None: nothing was sent, so the request cannot be at fault."""
-        return None if failure.where == "connect" else Witness(self._user, hash(dump_body(self.route.body)))
+        return (
+            None
+            if failure.where == "connect"
+            else Witness(self._context.identity.user, hash(dump_body(self.route.body)))
+        )
 
     def set_failed(self, decision: Decision, failure: Failure) -> None:
         """Record that the current target has failed, and when it may be asked again."""
@@ -284,7 +310,7 @@ class Hops:
         if decision.retries_max is not None:
             retries_max = min(retries_max, decision.retries_max)
         told_s = failure.retry_after_s
-        is_too_long = told_s is not None and told_s > self._snapshot.routing.retry_after_max_s
+        is_too_long = told_s is not None and told_s > self._context.snapshot.routing.retry_after_max_s
         if "retry" not in decision.steps or self._tries > retries_max or is_too_long:
             return None
         wait_s = delay_s(self._tries, told_s, rules, random.random())  # noqa: S311 - it spreads retries, no secret
@@ -310,7 +336,7 @@ class Hops:
 
     @property
     def _may_repeat(self) -> bool:
-        return len(self.attempts) - self._amended < self._snapshot.routing.attempts_max
+        return len(self.attempts) - self._amended < self._context.snapshot.routing.attempts_max
 
     def _to_the_same(self) -> NextHop | None:
         """Retry the target with the shortest wait, if tries, time and its provider's retry budget allow it."""
@@ -339,7 +365,7 @@ class Hops:
         if rests_s is not None:
             wait_s = max(wait_s, rests_s)
             is_told = left.place.health.is_told_to_wait(left.place.target.model, now_s)
-            if not is_told or wait_s > self._snapshot.routing.retry_after_max_s:
+            if not is_told or wait_s > self._context.snapshot.routing.retry_after_max_s:
                 return None
         return None if now_s + wait_s + _LEFT_MIN_S > self._deadline_s else wait_s
 
@@ -377,8 +403,8 @@ class Hops:
         for at, target in enumerate(self.route.targets):
             if at in (self._left or ()) or target.static is not None or self._is_stopped(target):
                 continue
-            provider = self._snapshot.provider_of(target)
-            if provider.name in self._own_keys:
+            provider = self._context.snapshot.provider_of(target)
+            if provider.name in self._context.identity.own_keys:
                 continue
             health = self._services.health.of(provider)
             index = health.least_bad_key(target.model, now_ms)
@@ -387,15 +413,16 @@ class Hops:
         return None
 
     def _place(self, at: int, now_s: float, now_ms: int) -> Hop | None:
-        target, snapshot = self.route.targets[at], self._snapshot
+        target, snapshot = self.route.targets[at], self._context.snapshot
         provider = snapshot.providers[target.provider] if target.static is None else snapshot.provider_of(target)
         health = self._services.health.of(provider)
         if health.rests_s(target.model, now_s) is not None:
             return None
         if self._services.stops.active and self._is_stopped(target):
             return None
-        if self._own_keys:
-            own = self._own_keys.get(provider.name)
+        own_keys = self._context.identity.own_keys
+        if own_keys:
+            own = own_keys.get(provider.name)
             if own is not None:  # it alone: nobody else pays for what its user asks for
                 return Hop(at, target, provider, own, -1, health) if own.problem is None else None
         index = health.choose_key(target.model, now_ms)
@@ -411,25 +438,22 @@ class Hops:
             self._tries, self._tried_keys = left.tries + 1, left.tried_keys
         else:
             self._tries, self._tried_keys = left.tries, (*left.tried_keys, place.key_index)
-        now_s, route, reservation = self._context.clock.monotonic_s(), self.route, self._reservation
-        target, provider, count = place.target, place.provider, len(route.targets)
-        deadlines = provider.deadlines
-        if count > 1 or target.deadlines is not None or provider.model_deadlines or route.deadline_s is not None:
-            deadlines = self._deadlines(place, now_s)
+        now_s, route, reservation = self._context.clock.monotonic_s(), self.route, self.reservation
         attempt = Attempt(  # in the order of the fields: by their names it would take longer
             len(self.attempts) + 1,
-            target,
-            provider,
+            place.target,
+            place.provider,
             place.key,
             now_s,
-            deadlines,
+            place.deadlines or self._deadlines(place, now_s),
             AttemptResult(),
             reservation.streamed,
             route.endpoint.meter is not None,
             reservation.told_max_tokens,
-            route.checks,
-            route.check_moves_on and place.at + 1 < count,
         )
+        if route.checks is not None:
+            attempt.checks = route.checks
+            attempt.check_fails = route.check_moves_on and place.at + 1 < len(route.targets)
         if left is not None:  # what this request has learnt of the target
             attempt.form, attempt.change = left.attempt.form, left.attempt.change
         self.attempts.append(attempt)
@@ -442,9 +466,10 @@ class Hops:
         if target.deadlines is not None or provider.model_deadlines:
             deadlines = deadlines_at(target, provider)
         if len(self.route.targets) == 1 and self.route.deadline_s is None:
+            place.deadlines = deadlines
             return deadlines
         left_s = self._limit_s if not self.attempts else max(self._deadline_s - now_s, _LEFT_MIN_S)
-        return capped(deadlines, left_s, streamed=self._reservation.streamed)
+        return capped(deadlines, left_s, streamed=self.reservation.streamed)
 
     def _left_s(self, most_s: float) -> float:
         return min(most_s, self._deadline_s - self._services.clock.monotonic_s())

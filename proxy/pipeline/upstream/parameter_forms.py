@@ -23,7 +23,8 @@ class ParameterForms:
     """The one owner of what was learnt. learnt: by provider, address, model and endpoint, with the time it ends."""
 
     def __init__(self) -> None:
-        self.proved: set[Proof] = set()  # kinds of requests that were answered with all that the proxy wrote
+        # kinds of requests that were answered with all that the proxy wrote; none is taken out of one set
+        self.proved: set[Proof] = set()
         self.learnt: dict[_Place, tuple[ParameterForm, float]] = {}
 
     def of(self, provider: ProviderRow, model: str, endpoint: Endpoint, now_s: float) -> ParameterForm | None:
@@ -42,7 +43,7 @@ class ParameterForms:
     def prove(self, proof: Proof) -> None:
         """Record that a kind of request was answered."""
         if len(self.proved) >= _MOST:
-            self.proved.clear()
+            self.proved = set()
         self.proved.add(proof)
 
     def learn(self, provider: ProviderRow, model: str, endpoint: Endpoint, form: ParameterForm, now_s: float) -> None:

@@ -57,12 +57,14 @@ class ProviderHealth:
         "budget",
         "line",
         "models",
+        "ok",
         "ring",
         "row",
     )
 
     def __init__(self, row: ProviderRow, clock: Clock, use: KeyUse) -> None:
         self.row = row
+        self.ok = (row.name, "ok")  # of Counters.attempts: one object for all that are counted
         self._clock = clock
         self._use = use
         self._has_limits = any(key.quotas for key in row.keys)
@@ -171,7 +173,10 @@ class ProviderHealth:
             self.ring.restore(attempt.key.name, model)
         first_byte_s = attempt.result.first_byte_s
         latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
-        recent = self._recent.get(model) or self.recent(model)
+        try:
+            recent = self._recent[model]
+        except KeyError:
+            recent = self.recent(model)
         recent.answered(latency_ms, user, now_s)
 
     def _model_answered(self, model: str, of_model: int, user: str, now_s: float) -> None:

@@ -1,5 +1,6 @@
-"""attempt: send a request to one target with one key, and hear the head of the answer."""
+"""Send an attempt to one target with one key, and hear the head of the answer."""
 
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from proxy.core.errors import ProviderError
@@ -9,16 +10,17 @@ from proxy.pipeline.upstream.target_body import in_form
 from proxy.pipeline.upstream.translation import translate_request
 from proxy.pipeline.upstream.upstream_errors import transport_error, upstream_status_error
 from proxy.pipeline.values.attempt import NOT_OFFERED, Attempt
-from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.pipeline.values.request_headers import RequestHeaders, UpstreamHead
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route
-from proxy.policy.failure import Failure
+from proxy.policy.failure import Failure, Where
 from proxy.providers.generation import is_generation_id
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.providers.translated import TranslatedResponse
 from proxy.providers.transport.base import SentHeaders, TransportError, UpstreamResponse
 from proxy.wire.body import dump_body
+from proxy.wire.endpoint import Endpoint
 from proxy.wire.parsed_answer import read_message, text_of
 from proxy.wire.redact import redacted
 
@@ -37,17 +39,30 @@ class RequestRow(Protocol):
         ...
 
 
-async def send_attempt(context: RequestContext, attempt: Attempt, row: RequestRow, services: Services) -> None:
-    """Send the request and hear the head of the answer; all that happened is noted in attempt.
+def begin_sending(
+    context: RequestContext, attempt: Attempt, row: RequestRow, services: Services
+) -> Coroutine[Any, Any, UpstreamResponse] | None:
+    """Return what sends the request, to be awaited at once; None: it cannot be sent, and attempt knows why.
 
-    The row may still be on its way to the disk: until it is there, the end of the request is held back.
+    It ends with the head of the answer (hear_head()), or raises TransportError (note_unanswered()). The row may still
+    be on its way to the disk: until it is there, the end of the request is held back.
     """
-    provider, attempt_result, route = attempt.provider, attempt.result, row.reservation.route
-    endpoint, target = route.endpoint, attempt.target
-    dialect = provider.dialect
-    headers = upstream_headers(context.downstream.request_headers, provider, attempt.key, attempt.streamed)
+    provider, target, route = attempt.provider, attempt.target, row.reservation.route
+    endpoint, dialect, streamed = route.endpoint, provider.dialect, attempt.streamed
+    sent = context.downstream.request_headers.upstream
+    if (
+        sent is None
+        or sent.provider is not provider
+        or sent.target is not target
+        or sent.key is not attempt.key
+        or sent.streamed is not streamed
+        or sent.endpoint is not endpoint
+    ):
+        sent = _upstream_head(context.downstream.request_headers, attempt, endpoint)
     body = route.body if target.is_plain and route.maxima is None else route.body_for(target)
-    body, attempt.hide_usage = dialect.prepare(body, target.model, endpoint)
+    body, hides_usage = dialect.prepare(body, target.model, endpoint)
+    if hides_usage:
+        attempt.hide_usage = True
     if attempt.form is not None or provider.has_forms or services.forms.learnt:
         body = _suited(body, attempt, route, services)
     attempt.body = body
@@ -56,39 +71,38 @@ async def send_attempt(context: RequestContext, attempt: Attempt, row: RequestRo
             attempt.translator, body = translate_request(provider, endpoint, body)
         except ProviderError as error:  # nothing is sent
             attempt.fail(Failure("connect", kind=NOT_OFFERED), error)
-            return
-    url = provider.base_url + dialect.path(endpoint, target.model, streamed=attempt.streamed)
-    attempt_result.dispatched = True  # from here on nobody knows, unless the transport does
-    try:
-        answer: UpstreamResponse = await provider.transport.send(
-            "POST", url, headers, dump_body(body), attempt.deadlines, None if row.is_open else row.opened
-        )
-    except TransportError as error:
-        attempt_result.dispatched = error.dispatched
-        attempt.fail(
-            Failure("sent" if error.dispatched else "connect", kind=error.kind), transport_error(error, provider)
-        )
-        return
-    except BaseException:
-        attempt_result.dispatched = row.is_open  # the last bytes are still here if it is not
-        raise
+            return None
+    may_end = None if row.is_open else row.opened
+    sending = provider.transport.send("POST", sent.url, sent.headers, dump_body(body), attempt.deadlines, may_end)
+    attempt.result.dispatched = True  # from here on nobody knows, unless the transport does
+    return sending
+
+
+def note_unanswered(attempt: Attempt, error: TransportError) -> None:
+    """Record that an exchange broke before the head of the answer."""
+    attempt.result.dispatched = error.dispatched
+    where: Where = "sent" if error.dispatched else "connect"
+    attempt.fail(Failure(where, kind=error.kind), transport_error(error, attempt.provider))
+
+
+def hear_head(attempt: Attempt, answer: UpstreamResponse, row: RequestRow, services: Services) -> bool:
+    """Record the head of an answer; False: it is a refusal, to be read by hear_refusal()."""
+    attempt_result, status = attempt.result, answer.status
     if attempt.translator is not None:
         answer = TranslatedResponse(answer, attempt.translator)
-    attempt_result.status = answer.status
-    if target.static is not None:
+    attempt_result.status = status
+    if attempt.target.static is not None:
         attempt_result.canned = True
     generation_id, served_by = answer.header("x-generation-id"), answer.header("x-provider-name")
     if served_by is not None:
         attempt_result.served_by = served_by
+    attempt.answer = answer
     if generation_id is not None and is_generation_id(generation_id):
         attempt_result.generation_id = generation_id
-    attempt.answer = answer
-    if 200 <= answer.status < 300:
         # a crash while it is waited for leaves something to look up; most short answers come with their head
-        if attempt_result.generation_id is not None and (attempt.streamed or not answer.is_at_hand):
-            services.ledger.note_generation(row.reservation.id, attempt.n, attempt_result.generation_id)
-        return
-    await _hear_refusal(attempt, answer, services)
+        if (attempt.streamed or not answer.is_at_hand) and 200 <= status < 300:
+            services.ledger.note_generation(row.reservation.id, attempt.n, generation_id)
+    return 200 <= status < 300
 
 
 def _suited(body: dict[str, Any], attempt: Attempt, route: Route, services: Services) -> dict[str, Any]:
@@ -105,8 +119,10 @@ def _suited(body: dict[str, Any], attempt: Attempt, route: Route, services: Serv
     return in_form(body, route, attempt.form)
 
 
-async def _hear_refusal(attempt: Attempt, answer: UpstreamResponse, services: Services) -> None:
+async def hear_refusal(attempt: Attempt, services: Services) -> None:
     """Record a status other than 2xx, with the provider's own words."""
+    answer = attempt.answer
+    assert answer is not None
     raw = await read_error(answer)
     attempt.refusal = raw[:_REFUSAL_BYTES]  # read, and told to nobody
     body = redacted(raw, attempt.key.quoted_bytes)
@@ -126,11 +142,17 @@ def generation_id_of(body: bytes) -> str | None:
     return found if found is not None and is_generation_id(found) else None
 
 
+def _upstream_head(request_headers: RequestHeaders, attempt: Attempt, endpoint: Endpoint) -> UpstreamHead:
+    """Return what a request goes out with beside its body, and keep it for the next one with the same headers."""
+    provider, target, key, streamed = attempt.provider, attempt.target, attempt.key, attempt.streamed
+    url = provider.base_url + provider.dialect.path(endpoint, target.model, streamed=streamed)
+    headers = upstream_headers(request_headers, provider, key, streamed)
+    head = request_headers.upstream = UpstreamHead(provider, target, key, streamed, endpoint, url, headers)
+    return head
+
+
 def upstream_headers(request_headers: RequestHeaders, provider: ProviderRow, key: Key, streamed: bool) -> SentHeaders:
-    """Return the headers for a provider; those of the last request if they are the same."""
-    last = request_headers.upstream
-    if last is not None and last[0] is provider and last[1] is key and last[2] is streamed:
-        return last[3]
+    """Return the headers for a provider."""
     headers = SentHeaders(provider.dialect.default_headers)
     headers.update(request_headers.sent or ())
     headers.update(provider.dialect.headers(headers))
@@ -140,7 +162,6 @@ def upstream_headers(request_headers: RequestHeaders, provider: ProviderRow, key
     headers["User-Agent"] = "tollkeeper"
     headers.update(provider.extra_headers)
     headers.update(provider.dialect.auth_headers(key))
-    request_headers.upstream = (provider, key, streamed, headers)
     return headers
 
 

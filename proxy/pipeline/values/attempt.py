@@ -54,7 +54,6 @@ class Attempt(Struct, eq=False):
     failure: Failure | None = None
     error: ApiError | None = None
     inner_error: Mapping[str, Any] | None = None  # the error object within a 200
-    passes: Pass | None = None  # of the breakers
     is_noted: bool = False  # the breakers know that it answered
     key_held: Hold | None = None  # of the limits of its key
     form: ParameterForm | None = None  # how its target takes what the proxy writes; None: nothing is different there

@@ -3,15 +3,30 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Struct
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.pipeline.values.body_shape import BodyShape
+from proxy.pipeline.values.route import Target
 from proxy.pipeline.values.tags import Tags
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import SentHeaders
+from proxy.wire.endpoint import Endpoint
 
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
+
+
+class UpstreamHead(Struct, frozen=True, eq=False):
+    """Where a request went, and what went with its body; streamed: a stream was asked for."""
+
+    provider: ProviderRow
+    target: Target
+    key: Key
+    streamed: bool
+    endpoint: Endpoint
+    url: str
+    headers: SentHeaders
 
 
 class RequestHeaders:
@@ -43,8 +58,8 @@ class RequestHeaders:
         self.is_json = False  # the checks of request/body.py have passed
         self.sent: list[tuple[str, str]] | None = None  # what travels to the provider
         self.tags: Tags | None = None
-        # what went there last: to whom, with which key, whether a stream was asked for
-        self.upstream: tuple[ProviderRow, Key, bool, SentHeaders] | None = None
+        # what went there last
+        self.upstream: UpstreamHead | None = None
         # what bodies had in common lately; else the last one, and how many were unlike the one before
         self.shape: BodyShape | None = None
         self.last_body = b""
