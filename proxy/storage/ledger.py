@@ -81,7 +81,10 @@ class Ledger(Protocol):
         ...
 
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
-        """Queue the provider's id of an attempt, so that a crash leaves something to look up."""
+        """Queue the provider's id of an attempt, so that a crash leaves something to look up.
+
+        It is on disk after a tenth of a second, or with what is written before.
+        """
         ...
 
     def end(self, end: RequestEnd, done: Done | None = None, /) -> InlineFuture[None]:

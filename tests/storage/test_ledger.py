@@ -20,6 +20,7 @@ from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, Reserved, id_number
 from proxy.storage.sqlite.connect import connect_owner
 from proxy.storage.sqlite.labels import read_rates, set_labels
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
+from proxy.storage.sqlite.writer import Operation, Writer
 from tests.storage.made_requests import (
     ROLLUP,
     ROLLUP_OF_ROWS,
@@ -32,6 +33,7 @@ from tests.storage.made_requests import (
     request_end,
     running,
 )
+from tests.support.patience import eventually
 
 
 @pytest.fixture
@@ -79,6 +81,31 @@ async def test_the_generation_is_there_before_the_end(path: Path) -> None:
         [left] = await ledger.unfinished()
         assert (left.id, left.state) == (row.id, "open")
         assert [(attempt.n, attempt.generation_id) for attempt in left.attempts] == [(1, "gen-1")]
+
+
+async def test_a_generation_goes_with_what_is_written_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[int] = []
+    write = Writer._write
+
+    def counted(self: Writer, operations: list[Operation]) -> None:
+        groups.append(len(operations))
+        write(self, operations)
+
+    monkeypatch.setattr(Writer, "_write", counted)
+    async with running(path) as ledger:
+        row, alone = await opened(ledger), await opened(ledger)
+        ledger.note_generation(row.id, 1, "gen-1")
+        await ledger.end(request_end(row))
+        assert groups == [1, 1, 2]
+        ledger.note_generation(alone.id, 1, "gen-2")
+
+        async def look() -> bool:
+            return ("gen-2",) in read(
+                path, "SELECT generation_id FROM attempts UNION SELECT generation_id FROM requests"
+            )
+
+        await eventually(look)
+        assert groups == [1, 1, 2, 1]
 
 
 @pytest.mark.parametrize(("state", "cost_pusd", "source"), [("settled", 700, "provider"), ("released", 0, "none")])

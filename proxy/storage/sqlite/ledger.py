@@ -107,8 +107,7 @@ class SqliteLedger:
         return self._writer.submit(NewAttempt(attempt, before, reserved))
 
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
-        noted = self._writer.submit(GenerationNote(request_id, n, generation_id))
-        noted.set_result(None)  # nobody waits for it: what refuses it goes to the log
+        self._writer.submit_with_next(GenerationNote(request_id, n, generation_id))
 
     async def change(self, call: Callable[[sqlite3.Connection], T]) -> T:
         """Run a rarer change in the writer's transaction, after all that was queued before."""

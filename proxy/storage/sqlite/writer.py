@@ -52,6 +52,7 @@ _MARK_EVERY_S = 1.0
 # in it is then shared by more (-10 % CPU a request at 64 connections). Alone nobody waits: groups are of one or two.
 _GATHER_S = 0.001
 _GATHER_FROM = 4
+_RIDE_S = 0.1  # how long what nobody waits for waits for others, whose transaction it shares
 _GROUP_MAX = 1000  # operations in one transaction: beyond this the time of a commit grows with nothing gained
 
 
@@ -179,6 +180,10 @@ class Writer:
         self._queue_max = queue_max
         self._incoming: list[Operation] = []
         self._at_turn = self._hand_over  # made once, as two of each request ask for it
+        self._riders: list[Operation] = []  # what goes with the next group
+        self._is_ride_due = False  # a timer runs that hands them over alone
+        self._nobody: InlineFuture[Any] = InlineFuture(loop)
+        self._nobody.set_result(None)
         self._waiting = 0  # submitted and not yet resolved operations
         self._kept: list[Operation] = []
         self._finished = False  # of the loop: no more is accepted
@@ -223,6 +228,22 @@ class Writer:
         incoming.append((what, waiter, call_done))
         return waiter
 
+    def submit_with_next(self, what: GenerationNote) -> None:
+        """Queue what nobody waits for: it is committed with the next group, or by itself a tenth of a second later.
+
+        What refuses it goes to the log. Raises as submit() does.
+        """
+        if self._waiting >= self._queue_max:
+            self._check_room(what)
+        self._riders.append((what, self._nobody, None))
+        if not self._is_ride_due:
+            self._is_ride_due = True
+            self._loop.call_later(_RIDE_S, self._end_ride)
+
+    def _end_ride(self) -> None:
+        self._is_ride_due = False
+        self._hand_over()
+
     def _check_room(self, what: What) -> None:
         if self.has_broken:
             raise LedgerUnavailableError(self.problem or _BROKEN)
@@ -232,6 +253,11 @@ class Writer:
             raise LedgerUnavailableError(f"{self._queue_max} operations already wait for the disk")
 
     def _hand_over(self) -> None:
+        riders = self._riders
+        if riders:
+            self._waiting += len(riders)
+            self._incoming = riders + self._incoming
+            self._riders = []
         if self._incoming:
             self._queue.put(self._incoming)
             self._incoming = []
