@@ -28,6 +28,18 @@ async def long_there(place: Stand) -> None:
     await sqlite_ledger(place.app).change(lambda db: db.execute("UPDATE key_hashes SET first_ms = 0") and None)
 
 
+def shape(one: dict[str, Any]) -> set[str]:
+    """Return the fields that a page shows: amounts once."""
+    return {name for name in one if not name.endswith("_pusd")}
+
+
+def documented() -> set[str]:
+    """Return the fields of the example in the guide."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "bill.md").read_text(encoding="utf-8")
+    example: dict[str, Any] = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    return set(example)
+
+
 async def windows(place: Stand, query: str = "") -> dict[tuple[str, str], dict[str, Any]]:
     """Ask what the keys have counted by now."""
     place.app.services.accounts._entries.clear()
@@ -62,6 +74,7 @@ async def test_what_is_counted_is_what_is_booked_and_the_rest_is_from_outside(tm
         ]
         assert sum(one["booked_pusd"] for one in found["keys"] if one["window"] == "day") > 0
         assert {one["difference_pusd"] for one in found["keys"]} == {0}
+        assert shape(found["keys"][0]) == documented()
         assert [(one["key"], one["has_bill"], one["problem"]) for one in found["counters"]] == [
             ("main", False, None),
             ("spare", False, None),
@@ -81,6 +94,7 @@ async def test_what_is_counted_is_what_is_booked_and_the_rest_is_from_outside(tm
             ("spare", "day"): outside,
         }
         assert [(part["name"], part["amount_pusd"]) for part in now["spare", "day"]["parts"]] == [("unknown", outside)]
+        assert shape(now["spare", "day"]["parts"][0]) == {"name", "amount_usd", "text"}
         none = await run(place, "reconcile", "--to", "2026-01-31", "--json")
         assert (none.returncode, json.loads(none.stdout)) == (0, {"days": [], "classes": []})  # counts are of today
 

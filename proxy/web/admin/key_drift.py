@@ -9,7 +9,14 @@ from pydantic import BaseModel, Field
 
 from proxy.core.money import pusd_to_usd
 from proxy.jobs.reconciliation.key_groups import KeyGroup, key_groups
-from proxy.policy.reconciliation.key_comparison import KEY_WINDOWS, KeyDrift, KeyWindow, compare_key, window_start
+from proxy.policy.reconciliation.key_comparison import (
+    KEY_WINDOWS,
+    KeyBooks,
+    KeyDrift,
+    KeyWindow,
+    compare_key,
+    window_start,
+)
 from proxy.policy.reconciliation.key_reason import BY_NAME, KeyPart
 from proxy.policy.reconciliation.key_sentence import key_sentence
 from proxy.policy.reconciliation.sync_schedule import day_of, start_ms
@@ -17,6 +24,7 @@ from proxy.providers.account.accounts import Heard
 from proxy.providers.account.source import KeyStatus
 from proxy.providers.key import OWN
 from proxy.storage.reconciliation import KeyQuestion
+from proxy.storage.reports import Reports
 from proxy.web.admin.moment import MomentText, moment_text
 from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRoute
 
@@ -143,9 +151,14 @@ async def _of_key(request: AdminRequest, group: KeyGroup, windows: Sequence[KeyW
     today = day_of(heard.heard_ms)
     since_ms = start_ms(min(window_start(window, today) for window in counted))
     question = KeyQuestion(group.names, group.hash, since_ms, heard.heard_ms, OWN)
-    books = await request.read(services.reports.key_books, question)
+    books = await request.read_long(_key_books, question)
     came = "" if books.first_ms is None else day_of(books.first_ms).isoformat()
     return [*map(partial(_entry, group, heard), compare_key(counted, books.days, today, came))]
+
+
+def _key_books(reports: Reports, question: KeyQuestion) -> KeyBooks:
+    """Read what the ledger has of a key; of a month it may be long, and another process does it."""
+    return reports.key_books(question)
 
 
 def _counted(status: KeyStatus, wanted: Sequence[KeyWindow]) -> dict[KeyWindow, int]:
