@@ -180,39 +180,40 @@ class GenerationNote(NamedTuple):
 class RequestEnd(NamedTuple):
     """The end of a request. state is pending, settled or released; cost_pusd None: it cannot be found.
 
-    The fields up to upstream_cost_pusd are the columns of statements.END in order; the rest say where the roll-up
-    counts it. other_models: what besides provider and model may have been paid for, provider/model on a line each.
-    is_byok: of some attempt; upstream_cost_pusd: of all of them. billed: of the last one.
+    The fields from id to other_models are the columns of statements.END in order, the others say where the roll-up
+    counts it: first what differs from request to request, then from finish_reason on what a user's next request has in
+    common with it, as a rule. other_models: what besides provider and model may have been paid for, provider/model on
+    a line each. is_byok: of some attempt; upstream_cost_pusd: of all of them. billed: of the last one.
     attempt_ends: of several attempts the last, and those whose figures came late; a single one is told by outcome,
     upstream_status and served_by.
     """
 
+    started_ms: int
     id: int
     finished_ms: int
-    model: str | None
-    provider: str | None
-    status: int
-    finish_reason: str | None
     input_tokens: int | None
     output_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
     cost_pusd: int | None
-    cost_source: str
-    state: str
     ttft_ms: int | None
     duration_ms: int | None
-    attempts: int
     generation_id: str | None
+    upstream_cost_pusd: int | None
+    finish_reason: str | None
+    model: str | None
+    provider: str | None
+    served_by: str | None
+    is_byok: int | None
+    status: int
+    upstream_status: int | None
+    cost_source: str
+    state: str
+    attempts: int
     error: str | None
     flags: str | None
     outcome: str
-    upstream_status: int | None
-    served_by: str | None
     other_models: str | None
-    is_byok: int | None
-    upstream_cost_pusd: int | None
-    started_ms: int
     user: str
     group_name: str | None
     use_case: str | None
@@ -260,7 +261,9 @@ def of_end(*names: str) -> Callable[[RequestEnd], Any]:
     return itemgetter(*map(RequestEnd._fields.index, names))
 
 
-row_id = itemgetter(0)  # of OpenRow and RequestEnd
+opened_id, ended_id = itemgetter(OpenRow._fields.index("id")), of_end("id")
+END_COLUMNS = slice(RequestEnd._fields.index("id"), RequestEnd._fields.index("other_models") + 1)
+USUAL_FROM = RequestEnd._fields.index("finish_reason")  # the first of what many ends have in common
 kind_of = of_end("state", "attempt_ends", "counts", "uncounted_pieces", "flags", "billed")
 pieces_of = itemgetter(OpenRow._fields.index("pieces"))
 _STARTED_MS = of_end("started_ms")

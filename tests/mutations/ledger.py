@@ -148,7 +148,7 @@ MUTATIONS: Final = (
         "settled-twice",
         "A request that ended is ended again, and counts twice in the roll-up.",
         (
-            Patch("Recorder.end", "if self.settlement is not None:\n    return self.settlement"),
+            Patch("Recorder.end", "if settlement is not None:\n    return settlement", "settlement = None"),
             Patch(
                 "Recorder.__aexit__",
                 "NOTHING_LEFT if self.settlement is not None else self._end_after(error)",

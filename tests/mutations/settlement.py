@@ -139,8 +139,20 @@ MUTATIONS: Final = (
     Mutation(
         "reservation-lost-on-a-full-disk",
         "A reservation whose row could not be written is never given back.",
-        (Patch("Recorder.end", "await services.limiter.release(self.reservation.id)"),),
+        (Patch("Recorder._decide", "await services.limiter.release(self.reservation.id)"),),
         (f"{_SETTLING}no_reservation_on_disk_no_request",),
+    ),
+    Mutation(
+        "plain-whatever-it-cost",
+        "A cost above the reservation ends like the one before it: nothing says so, and no total is raised in time.",
+        (Patch("plain_end", "cost_pusd > reserved_pusd", "False"),),
+        ("tests/pipeline/test_plain_end.py::test_however_it_came_to_be",),
+    ),
+    Mutation(
+        "plain-whatever-answered",
+        "What answered the last request of a connection is booked for the next one as well.",
+        (Patch("plain_end", "attempt_result.model != plain.model", "False"),),
+        ("tests/pipeline/test_plain_end.py::test_whatever_was_answered_before",),
     ),
     Mutation(
         "a-place-in-the-queue-is-lost",

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.storage.reports import OwnAttempt, OwnRequest, PastAttempt
 from proxy.storage.rows import (
+    END_COLUMNS,
     AttemptEnd,
     AttemptRow,
     GenerationNote,
@@ -43,34 +44,9 @@ OPENED = OpenRow(
     77,
 )
 ENDED = RequestEnd(
-    1,
-    20,
-    *(
-        "m",
-        "one",
-        200,
-        "stop",
-        3,
-        4,
-        0,
-        0,
-        5,
-        "provider",
-        "settled",
-        1,
-        2,
-        1,
-        "gen-1",
-        None,
-        None,
-        "ok",
-        200,
-        "Behind",
-        None,
-        0,
-        5,
-    ),
-    *(10, "anna", None, None, 0, 0, 0, ()),
+    *(10, 1, 20, 3, 4, 0, 0, 5, 2, 1, "gen-1", 5, "stop", "m", "one", "Behind", 0),
+    *(200, 200, "provider", "settled", 1, None, None, "ok", None),
+    *("anna", None, None, 0, 0, 0, ()),
 )
 # a value for each column that nearly all rows leave as it is, and one that the statement's text could spoil
 OPENED_OTHERWISE: tuple[dict[str, Any], ...] = (
@@ -99,7 +75,7 @@ ENDED_OTHERWISE: tuple[dict[str, Any], ...] = (
     {"is_byok": 0, "upstream_cost_pusd": None},
 )
 OPEN_NAMES = OpenRow._fields[: OpenRow._fields.index("key_id") + 1]
-END_NAMES = RequestEnd._fields[: RequestEnd._fields.index("upstream_cost_pusd") + 1]
+END_NAMES = tuple(RequestEnd._fields)[END_COLUMNS]
 
 
 @pytest.fixture
@@ -118,19 +94,19 @@ def read(connection: sqlite3.Connection, names: tuple[str, ...]) -> list[tuple[o
 
 
 @pytest.mark.parametrize(
-    ("statement", "row"),
+    ("statement", "row", "first"),
     [
-        (statements.OPEN, OpenRow),
-        (statements.END, RequestEnd),
-        (statements.ATTEMPT, AttemptRow),
-        (statements.ATTEMPT_END, AttemptEnd),
-        (statements.GENERATION, GenerationNote),
+        (statements.OPEN, OpenRow, 0),
+        (statements.END, RequestEnd, END_COLUMNS.start),
+        (statements.ATTEMPT, AttemptRow, 0),
+        (statements.ATTEMPT_END, AttemptEnd, 0),
+        (statements.GENERATION, GenerationNote, 0),
     ],
 )
-def test_the_names_of_a_row_are_its_columns(statement: BatchStatement, row: Any) -> None:
+def test_the_names_of_a_row_are_its_columns(statement: BatchStatement, row: Any, first: int) -> None:
     """Rows are written by position: a field that moves would put one count into the column of another."""
     columns = list(statement.names)
-    assert list(row._fields[: len(columns)]) == columns
+    assert list(row._fields[first : first + len(columns)]) == columns
 
 
 @pytest.mark.parametrize(
@@ -168,7 +144,7 @@ def test_every_mixture_of_rows_is_written_as_it_is(ledger: sqlite3.Connection, c
         assert run(ledger, statements.OPEN, opened) == count
         assert read(ledger, OPEN_NAMES)[-count:] == [row[: len(OPEN_NAMES)] for row in opened]
         assert run(ledger, statements.END, ended) == count
-        assert read(ledger, END_NAMES)[-count:] == [row[: len(END_NAMES)] for row in ended]
+        assert read(ledger, END_NAMES)[-count:] == [row[END_COLUMNS] for row in ended]
 
 
 @pytest.mark.parametrize("changed", OPENED_OTHERWISE)
@@ -188,7 +164,7 @@ def test_an_end_leaves_nothing_of_the_one_before(ledger: sqlite3.Connection, cha
     second = ENDED._replace(**changed)
     assert run(ledger, statements.END, [first]) == 1
     assert run(ledger, statements.END, [second]) == 1
-    assert read(ledger, END_NAMES) == [second[: len(END_NAMES)]]
+    assert read(ledger, END_NAMES) == [second[END_COLUMNS]]
 
 
 def test_what_nearly_all_rows_have_is_not_bound() -> None:

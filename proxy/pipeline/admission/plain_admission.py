@@ -7,7 +7,7 @@ out wherever every limit leaves twice of it, or more: then nothing is lowered. W
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
 from proxy.core.money import MAX_PUSD
@@ -17,6 +17,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.services import Services
 from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.body_shape import plain_row_maximum
+from proxy.pipeline.values.plain_end import PlainEnd
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import (
@@ -60,6 +61,7 @@ class PlainAdmission(Struct, eq=False):
     terms: tuple[PlainTerms, ...] | None
     quarter: int = -1  # of an hour, of the last one
     day: str = ""  # that it is in
+    end: PlainEnd = field(default_factory=PlainEnd)  # what the ends have in common
 
 
 def plain_admission(
@@ -141,7 +143,8 @@ def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Rou
         admission.quarter, admission.day = quarter, day_of_quarter(quarter, context.snapshot.zone)
     columns = (id_, now_ms, admission.day, *admission.who, amount_pusd, tokens, int(streamed), *admission.there)
     row = _new_tuple(OpenRow, columns)
-    reservation = Reservation(row, amount_pusd, route, identity, None, id_, streamed, tokens, NONE_ASKED)
+    end = admission.end
+    reservation = Reservation(row, amount_pusd, route, identity, None, id_, streamed, tokens, NONE_ASKED, end)
     amounts = _new_tuple(Amounts, (amount_pusd or 0, tokens or 0, 1, *expected, amount_pusd is not None, NO_PIECES))
     scopes = allowance.scopes
     if limiter.model_sets:

@@ -14,6 +14,7 @@ from proxy.storage.rows import AttemptEnd, OpenRow
 from proxy.wire.usage import NO_EXTRAS, NO_USAGE, ExtraCounts, Usage
 
 _MODEL_CHARS_MAX = 256
+USUAL_REASONS: Final = frozenset((None, "stop", "length", "tool_calls"))  # why nearly every answer ended
 
 
 def unsent_end(request_id: int, n: int) -> AttemptEnd:

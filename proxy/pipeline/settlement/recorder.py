@@ -18,6 +18,7 @@ from proxy.pipeline.idempotency_claim import IdempotencyClaim
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.earlier_attempts import EarlierAttempts
 from proxy.pipeline.settlement.end_rows import (
+    USUAL_REASONS,
     attempt_end,
     counted,
     fell_back,
@@ -32,6 +33,7 @@ from proxy.pipeline.settlement.end_rows import (
     word,
 )
 from proxy.pipeline.settlement.overrun import report_overrun
+from proxy.pipeline.settlement.plain_end import keep_end, plain_end
 from proxy.pipeline.settlement.settle import give_up, settle, with_request_price
 from proxy.pipeline.settlement.sum_attempts import SettledAttempt, add_up, held_pusd, share, total_settlement
 from proxy.pipeline.stops import StopMadeError
@@ -61,7 +63,6 @@ log = logging.getLogger("tollkeeper.record")
 _new_tuple = tuple.__new__  # read from its class it would take longer than the call
 _UNSENT = Settlement("released", 0, "none", frozenset())
 _UNHEARD = AttemptResult()
-_REASONS = frozenset((None, "stop", "length", "tool_calls"))  # nearly every one
 _ID_CHARS = 128  # of nearly every generation's id
 _NOTHING_MORE = Amounts(0, 0, requests=0)
 
@@ -190,8 +191,57 @@ class Recorder:
         row stays open in the ledger and counts in full, and the writer goes on trying: the client is not kept waiting
         for a broken disk.
         """
-        if self.settlement is not None:
-            return self.settlement
+        settlement = self.settlement
+        if settlement is not None:
+            return settlement
+        services, context = self._services, self._context
+        if error is None:
+            settlement = self._settle_plainly(status)
+        if settlement is None:
+            settlement = await self._decide(status, error)
+        end = self._end
+        if end is None:
+            return settlement
+        context.is_logged = True
+        try:
+            is_idle = meanwhile is not None and services.ledger.is_idle()
+            written = services.ledger.end(end, self._written)
+            timeout = services.write_timeout
+            if not timeout.is_timed:
+                timeout.look_later(written.loop)
+            until_s = timeout.next_look_s + context.snapshot.settlement_timeout_s
+            timeout.waiting.append((until_s, written, context.request_id))
+            if is_idle and meanwhile is not None:
+                meanwhile(settlement)
+            await written
+        except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
+            self._publish(problem)
+            log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})
+        return settlement
+
+    def _settle_plainly(self, status: int) -> Settlement | None:
+        """Settle a request that is as plain as the last one of its plan, as _decide() does; None: it is not."""
+        attempt, reservation, context = self.attempt, self.reservation, self._context
+        plain = reservation.end
+        if (
+            plain is None
+            or plain.target is None
+            or attempt is None
+            or self._past is not None
+            or attempt.key_held is not None
+            or context.downgraded
+            or not self.is_open
+        ):
+            return None
+        self._heard_s = now_s = self._services.clock.monotonic_s()
+        ended = plain_end(plain, reservation, attempt, status, (context.started_s, now_s, context.started_ms))
+        if ended is None:
+            return None
+        self._end, self.settlement, self._quota_tokens = ended
+        return self.settlement
+
+    async def _decide(self, status: int, error: str | None) -> Settlement:
+        """Decide what a request cost, and make the row of its end; none where there is no row to end."""
         services, attempt = self._services, self.attempt
         if not self.is_open:
             self.attempt = None  # nothing was sent
@@ -207,6 +257,9 @@ class Recorder:
             log.exception("settlement.broken", extra={"request_id": self._context.request_id})
             end, settlement = self._charged_in_full(status, error)
             own = settlement
+        else:
+            if self.reservation.end is not None and attempt is not None and self._past is None:
+                keep_end(self.reservation.end, self.reservation, attempt, end)
         if attempt is not None and attempt.key_held is not None:
             self._end_key(attempt, own)
         if self._context.downgraded:
@@ -214,7 +267,6 @@ class Recorder:
         self.settlement = settlement
         if end.counts is not None or end.uncounted_pieces is not NO_PIECES:
             self._quota_pieces = end.pieces
-        self._context.is_logged = True
         self._end = end
         cost_pusd = settlement.cost_pusd or 0
         if settlement.state == "settled" and cost_pusd > (self.reservation.amount_pusd or 0):
@@ -223,20 +275,6 @@ class Recorder:
             )  # what raises a total counts before the commit
             if OVER in settlement.flags:
                 self._tell_over(end, cost_pusd)
-        try:
-            is_idle = meanwhile is not None and services.ledger.is_idle()
-            written = services.ledger.end(end, self._written)
-            timeout, context = services.write_timeout, self._context
-            if not timeout.is_timed:
-                timeout.look_later(written.loop)
-            until_s = timeout.next_look_s + context.snapshot.settlement_timeout_s
-            timeout.waiting.append((until_s, written, context.request_id))
-            if is_idle and meanwhile is not None:
-                meanwhile(settlement)
-            await written
-        except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
-            self._publish(problem)
-            log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})
         return settlement
 
     def _tell_over(self, end: RequestEnd, cost_pusd: int) -> None:
@@ -497,39 +535,38 @@ class Recorder:
             others = f"{reservation.row.target_provider}/{reservation.row.target_model}"
         elif asked != model or attempt.target.handed:
             others = other_models(names_of(attempt), attempt.provider.name, model)
+        finish_reason = attempt_result.finish_reason
         # in the order of the fields of RequestEnd; of more than 30 at once CPython would make a list first
-        outcome = (
+        own = (
+            context.started_ms,
             context.id,
             context.started_ms
             + duration_ms,  # so that begin, length and end agree, whatever the wall clock did meanwhile
-            model,
-            provider,
-            status,
-            attempt_result.finish_reason
-            if attempt_result.finish_reason in _REASONS
-            else word(attempt_result.finish_reason),
             input_tokens,
             output_tokens,
             cached_tokens,
             reasoning_tokens,
             settlement.cost_pusd,
-            settlement.cost_source,
-            settlement.state,
             None if first_byte_s is None else int((first_byte_s - started_s) * 1000),
             duration_ms,
-            n,
             generation_id,
+            told.upstream_pusd,
         )
-        columns = (
+        usual = (
+            finish_reason if finish_reason in USUAL_REASONS else word(finish_reason),
+            model,
+            provider,
+            None if served_by is None else short_names.get(served_by) or short_names[served_by],
+            told.is_byok,
+            status,
+            attempt_result.status,
+            settlement.cost_source,
+            settlement.state,
+            n,
             error or attempt_result.error,
             " ".join(sorted(settlement.flags)) if settlement.flags else None,
             "not_sent" if attempt is None else attempt_result.error or "ok",
-            attempt_result.status,
-            None if served_by is None else short_names.get(served_by) or short_names[served_by],
             others,
-            told.is_byok,
-            told.upstream_pusd,
-            context.started_ms,
             identity.user,
             identity.group,
             reservation.route.use_case,
@@ -542,4 +579,4 @@ class Recorder:
             identity.allowance.groups_above,
             None,
         )
-        return _new_tuple(RequestEnd, outcome + columns)  # what RequestEnd(…) comes to, without the call between
+        return _new_tuple(RequestEnd, own + usual)  # what RequestEnd(…) comes to, without the call between

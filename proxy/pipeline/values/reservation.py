@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from proxy.core.limit_kinds import Pieces
 from proxy.pipeline.values.identity import Identity
+from proxy.pipeline.values.plain_end import PlainEnd
 from proxy.pipeline.values.route import Route
 from proxy.storage.rows import OpenRow
 
@@ -23,3 +24,4 @@ class Reservation(Struct, eq=False, gc=False):
     streamed: bool
     tokens: int | None  # that were reserved
     pieces: Pieces  # that each attempt asks for
+    end: PlainEnd | None = None  # of the requests before it; None: it has no plan

@@ -14,7 +14,7 @@ from proxy.core.counts import Counts
 from proxy.core.limit_kinds import COST, COUNTED, REQUESTS
 from proxy.storage.limit_sums import COUNTS_BY_HOUR, COUNTS_BY_ROW, RESERVED_PIECES, SETTLED_BY_ROW, UNCOUNTED_PIECES
 from proxy.storage.performance import SHORT_BYTES, AnswerSums
-from proxy.storage.rows import BilledEndpoint
+from proxy.storage.rows import END_COLUMNS, BilledEndpoint, RequestEnd
 
 # Rows of one statement: SQLite takes 32,766 parameters, and beyond 32 rows a row gets little cheaper. Each size is
 # prepared and kept once a table: most groups take one statement a table, for each has a price of its own.
@@ -29,12 +29,13 @@ Row = tuple[object, ...]
 class _Variant:
     """One way to write the rows of a statement: values for some columns, constants in its text for the others."""
 
-    def __init__(self, before: str, cells: Sequence[str], after: str) -> None:
+    def __init__(self, before: str, cells: Sequence[str], after: str, first: int) -> None:
+        """Write the statement's parts. first: the place of the first column in a row."""
         self._before = before
         self._row = f"({', '.join(cells)})"
         self._after = after
         self._texts: dict[int, str] = {}  # by the number of rows
-        self._bound = _columns_of([place for place, cell in enumerate(cells) if cell == "?"])
+        self._bound = _columns_of([place for place, cell in enumerate(cells, first) if cell == "?"])
 
     def run(self, rows: Sequence[Row]) -> tuple[str, list[object]]:
         """Return the statement for all the rows, and its parameters."""
@@ -62,18 +63,19 @@ UsualValues = Sequence[Mapping[str, object]]
 
 
 class BatchStatement:
-    """A statement over several rows: before, the rows as VALUES, after. names: the columns, with which a row begins.
+    """A statement over several rows: before, the rows as VALUES, after. names: its columns, in a row from first on.
 
     Where all rows of a statement have the values of one of the usual sets, these stand in its text: to bind a None
     takes four times as long as to bind a number, and a text three times as long.
     """
 
-    def __init__(self, before: str, names: Sequence[str], after: str, usual: UsualValues = ()) -> None:
+    def __init__(self, before: str, names: Sequence[str], after: str, usual: UsualValues = (), first: int = 0) -> None:
         self._before = before
         self.names = names
+        self._first = first
         self._after = after
         self._usual = usual
-        places = [names.index(name) for one in usual for name in one]
+        places = [first + names.index(name) for one in usual for name in one]
         self._deciding = _columns_of(places) if places else None  # of a row: the columns of all usual sets
         self._masks: dict[object, int] = {}  # by these: which sets are usual to it, a bit each
         self._variants: dict[int, _Variant] = {}  # by the sets that stand in the text
@@ -118,7 +120,7 @@ class BatchStatement:
     def _make_variant(self, mask: int) -> _Variant:
         fixed = {name: value for bit, one in enumerate(self._usual) if mask >> bit & 1 for name, value in one.items()}
         cells = [_literal(fixed[name]) if name in fixed else "?" for name in self.names]
-        variant = self._variants[mask] = _Variant(self._before, cells, self._after)
+        variant = self._variants[mask] = _Variant(self._before, cells, self._after, self._first)
         return variant
 
 
@@ -132,7 +134,9 @@ def _insert(table: str, columns: str, after: str = "", usual: UsualValues = ()) 
     return BatchStatement(f"INSERT INTO {table} ({columns})", _split(columns), after, usual)
 
 
-def _update(table: str, key: str, columns: str, condition: str = "TRUE", usual: UsualValues = ()) -> BatchStatement:
+def _update(
+    table: str, key: str, columns: str, condition: str = "TRUE", usual: UsualValues = (), first: int = 0
+) -> BatchStatement:
     keys, names = _split(key), _split(columns)
     sets = ", ".join(f"{name} = v.column{n}" for n, name in enumerate(names, len(keys) + 1))
     where = " AND ".join(f"{table}.{name} = v.column{n}" for n, name in enumerate(keys, 1))
@@ -141,6 +145,7 @@ def _update(table: str, key: str, columns: str, condition: str = "TRUE", usual: 
         [*keys, *names],
         f") AS v WHERE {where} AND {condition}",
         usual,
+        first,
     )
 
 
@@ -200,10 +205,9 @@ EXTEND = _update("requests", "id", "reserved_pusd, reserved_tokens", "requests.s
 END = _update(
     "requests",
     "id",
-    "finished_ms, model, provider, status, finish_reason, input_tokens, output_tokens, cached_tokens,"
-    " reasoning_tokens, cost_pusd, cost_source, state, ttft_ms, duration_ms, attempts, generation_id, error, flags,"
-    " outcome, upstream_status, served_by, other_models, is_byok, upstream_cost_pusd",
+    ", ".join(RequestEnd._fields[END_COLUMNS][1:]),
     "requests.state IN ('open', 'pending')",
+    first=END_COLUMNS.start,
     usual=(
         {"status": 200, "state": "settled", "attempts": 1, "outcome": "ok", "upstream_status": 200},
         {"error": None, "flags": None},

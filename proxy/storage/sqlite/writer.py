@@ -29,14 +29,15 @@ from proxy.storage.rows import (
     NewAttempt,
     OpenRow,
     RequestEnd,
+    ended_id,
     hourly_counts,
     hourly_flagged,
     hourly_pieces,
     hourly_rows,
     id_text,
     kind_of,
+    opened_id,
     pieces_of,
-    row_id,
     storable,
 )
 from proxy.storage.sqlite import statements
@@ -109,7 +110,7 @@ class _Rows:
         for what, waiter, _ in operations:
             if isinstance(what, OpenRow):
                 self.opened.append(what)
-                self.opened_ids.append(row_id(what))
+                self.opened_ids.append(opened_id(what))
                 if pieces_of(what) is not NO_PIECES:
                     self.with_pieces.append(what)
             elif isinstance(what, RequestEnd):
@@ -413,7 +414,7 @@ class Writer:
         if rows.opened_ids:
             self._unfinished.update(rows.opened_ids)
             self._newest_id = max(self._newest_id, *rows.opened_ids)
-        self._unfinished.difference_update(map(row_id, rows.finished))
+        self._unfinished.difference_update(map(ended_id, rows.finished))
         return rows.outcomes
 
     def _apply(self, rows: _Rows) -> None:
