@@ -16,7 +16,7 @@ from proxy.core.pauses import PauseLook, Pauses
 
 # Of computing; the kernel looks at such clocks with its tick, each 1 to 10 ms. A look takes a fiftieth of one.
 _LOOK_EVERY_S: Final = 0.003
-_LOOK_CALM_S: Final = 0.01  # after a look without a pause
+_LOOK_CALM_S: Final = 0.006  # after a look without a pause
 _SWITCH_S: Final = 0.001  # after it, Python that computes is asked for the interpreter
 
 

@@ -5,13 +5,16 @@ the thread that wakes has had its share; that is so about once in a thousand tim
 threads six to eight times. So a process that is in the way leaves its processor free most of the time.
 """
 
+from collections import deque
 from typing import Final
 
 from msgspec import Struct
 
 _TIMES: Final = 3.0  # as long as it has computed: a quarter of a processor is left to it
-_LONGEST_S: Final = 0.1
-_OTHERS_S: Final = 1.0  # so long after the last sign of others they are expected back
+_LONGEST_S: Final = 0.05
+_SIGNS: Final = 3  # a look that compares with a bill has its result written now and then: that is nobody to wait for
+_SIGNS_WITHIN_S: Final = 0.2
+_OTHERS_S: Final = 1.0  # so long after the last signs of others they are expected back
 _CROWDED_S: Final = 0.1
 
 
@@ -38,13 +41,16 @@ class Pauses:
 
     def __init__(self, first: PauseLook) -> None:
         self._last = first
+        self._signs_s = deque[float](maxlen=_SIGNS)
         self._others_until_s = self._crowded_until_s = first.at_s
 
     def pause_s(self, look: PauseLook) -> float:
         """Return how long to stand still now; 0: not at all."""
         last, self._last = self._last, look
         if look.changed_ns is not None and look.changed_ns != last.changed_ns:
-            self._others_until_s = look.at_s + _OTHERS_S
+            self._signs_s.append(look.at_s)
+            if len(self._signs_s) == _SIGNS and self._signs_s[0] >= look.at_s - _SIGNS_WITHIN_S:
+                self._others_until_s = look.at_s + _OTHERS_S
         if look.taken_off != last.taken_off:
             self._crowded_until_s = look.at_s + _CROWDED_S
         if look.at_s >= min(self._others_until_s, self._crowded_until_s):

@@ -7,7 +7,6 @@ POST …/analytics/query         what each generation of a time was charged; one
 """
 
 import hashlib
-import sqlite3
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,7 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
+from proxy.core.pacer import Pacer
 from proxy.storage.rows import id_floor
+from proxy.storage.sqlite.connect import open_reader
 
 API_KEY = "sk-or-v1-bench"
 _EACH = 10_000
@@ -47,7 +48,7 @@ class Account:
         ]
 
     def _read(self, query: str, start_ms: int, end_ms: int) -> list[Any]:
-        with closing(sqlite3.connect(f"{self._ledger.as_uri()}?mode=ro", uri=True)) as reader:
+        with closing(open_reader(self._ledger)) as reader:
             return reader.execute(query, (id_floor(start_ms), id_floor(end_ms))).fetchall()
 
     async def _models(self, _: web.Request) -> web.Response:
@@ -92,6 +93,7 @@ def _usd(pusd: int) -> str:
 
 
 def main(port: str, ledger: str) -> None:
+    Pacer().start()  # it is no part of what is measured: requests must not feel it either
     app = web.Application()
     app.add_routes(Account(Path(ledger)).routes())
     web.run_app(app, host="127.0.0.1", port=int(port), print=None)

@@ -17,28 +17,31 @@ class Seen(NamedTuple):
     pause_ms: float
 
 
+BUSY = [Seen(0.01, 4, 1, 1, 0), Seen(0.02, 8, 2, 2, 0), Seen(0.03, 12, 3, 3, 12)]
+
+
 @pytest.mark.parametrize(
     "looks",
     [
-        pytest.param([Seen(0.01, 10, 0, 7, 0), Seen(0.02, 20, 0, 7, 0)], id="nothing else runs"),
+        pytest.param([Seen(0.01, 10, 0, 0, 0), Seen(0.02, 20, 0, 0, 0)], id="nothing else runs"),
+        pytest.param([Seen(n / 100, n * 10, n, 0, 0) for n in range(1, 9)], id="crowded by who is not waited for"),
+        pytest.param([Seen(n / 100, n * 10, n, None, 0) for n in range(1, 9)], id="nobody has ever written"),
+        pytest.param([Seen(n / 100, n * 10, 0, n, 0) for n in range(1, 9)], id="others find processors of their own"),
+        pytest.param([Seen(n / 8, n * 10, n, n, 0) for n in range(1, 9)], id="written now and then"),
+        pytest.param(BUSY, id="the third sign within a fifth of a second"),
+        pytest.param([*BUSY, Seen(0.05, 17, 4, 4, 15)], id="three times as long as it computed"),
+        pytest.param([*BUSY, Seen(0.12, 17, 3, 4, 15)], id="still so a moment after it was taken off"),
+        pytest.param([*BUSY, Seen(0.13, 17, 3, 4, 0)], id="not taken off for a tenth of a second"),
+        pytest.param([*BUSY, Seen(1.0, 17, 4, 3, 15), Seen(1.1, 22, 5, 3, 0)], id="others have gone"),
         pytest.param(
-            [Seen(0.01, 10, 3, 7, 0), Seen(0.02, 20, 9, 7, 0)], id="crowded by others that are not waited for"
+            [*BUSY, *(Seen(2 + n / 100, 12 + n * 4, 3 + n, 3 + n, 12 if n > 2 else 0) for n in range(1, 5))],
+            id="others have come back",
         ),
-        pytest.param([Seen(0.01, 10, 3, None, 0), Seen(0.02, 20, 9, None, 0)], id="nobody has ever written"),
-        pytest.param([Seen(0.01, 10, 0, 8, 0), Seen(0.02, 20, 0, 9, 0)], id="others find processors of their own"),
-        pytest.param([Seen(0.01, 10, 1, 8, 30), Seen(0.04, 14, 2, 9, 12)], id="three times as long as it computed"),
-        pytest.param([Seen(0.01, 10, 1, 8, 30), Seen(0.05, 14, 1, 8, 12)], id="still so a moment later"),
-        pytest.param([Seen(0.01, 10, 1, 8, 30), Seen(0.12, 14, 1, 9, 0)], id="not taken off for a tenth of a second"),
-        pytest.param(
-            [Seen(0.01, 10, 1, 8, 30), Seen(1.0, 14, 2, 8, 12), Seen(1.1, 18, 3, 8, 0)], id="others have gone"
-        ),
-        pytest.param([Seen(0.01, 10, 1, 8, 30), Seen(1.2, 14, 2, 8, 0), Seen(1.3, 18, 3, 9, 12)], id="and come back"),
-        pytest.param([Seen(0.01, 10, 1, None, 0), Seen(0.02, 14, 2, 9, 12)], id="the first who writes"),
-        pytest.param([Seen(0.5, 500, 1, 8, 100)], id="long without a look, and no longer than a tenth of a second"),
+        pytest.param([*BUSY, Seen(0.1, 500, 4, 4, 50)], id="long without a look, and no longer than a twentieth"),
     ],
 )
 def test_it_stands_still_beside_others_that_want_its_processor(looks: list[Seen]) -> None:
-    pauses = Pauses(PauseLook(0.0, 0.0, 0, looks[0].changed_ns and 7))
+    pauses = Pauses(PauseLook(0.0, 0.0, 0, None if looks[0].changed_ns is None else 0))
     found = [
         pauses.pause_s(PauseLook(one.at_s, one.computed_ms / 1000, one.taken_off, one.changed_ns)) for one in looks
     ]
