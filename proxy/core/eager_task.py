@@ -10,8 +10,9 @@ from contextvars import Context
 from typing import Any, Generic, Self, TypeVar, cast
 
 T = TypeVar("T")
-Ended = Callable[[T | None, BaseException | None], None]  # what it returned, or what it raised
+Ended = Callable[[BaseException | None], None]  # what it raised
 
+_ENDED: Any = object()
 _TWICE = "this waiter is done already"
 _NOTHING_TO_WAIT_FOR = cast(Generator[Any, None, None], iter(()))
 
@@ -29,7 +30,7 @@ class InlineFuture(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.is_done = False
-        self.task: EagerTask[Any] | None = None  # what goes on at once
+        self.task: EagerTask | None = None  # what goes on at once
         self._asyncio_future_blocking = False  # the name by which asyncio.isfuture() and tasks know a future
         self._callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None  # a Stepper has none
         self.error: BaseException | None = None
@@ -111,36 +112,52 @@ class InlineFuture(Generic[T]):
         return _NOTHING_TO_WAIT_FOR
 
 
-class EagerTask(Generic[T]):
-    """One coroutine that awaits Waiters and asyncio's futures."""
+class EagerTask:
+    """One coroutine after the other, each of which awaits InlineFutures and asyncio's futures.
 
-    __slots__ = ("_coroutine", "_ended", "_loop", "_waits_for")
+    What comes of a coroutine it keeps somewhere itself: to return a value would make an exception of it, with a
+    traceback, which takes longer than most steps.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, None, T], ended: Ended[T]) -> None:
+    __slots__ = ("_ended", "_loop", "_turns", "_waits_for")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ended: Ended) -> None:
         self._loop = loop
-        self._coroutine = coroutine
         self._ended = ended
+        self._turns: Any = None  # of the coroutine that runs
         self._waits_for: Any = None
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine until its first wait or to its end; the one before it has ended."""
+        self._turns = coroutine.__await__()
+        self.step()
 
     def step(self, _future: object = None) -> None:
         """Run until the next wait or to the end."""
         waited, self._waits_for = self._waits_for, None
         try:
             if waited.__class__ is InlineFuture and waited.error is not None:
-                future = self._coroutine.throw(waited.error)
+                future = self._turns.throw(waited.error)
             else:
-                future = self._coroutine.send(None)
-        except StopIteration as stop:
-            self._ended(stop.value, None)
+                for future in self._turns:  # noqa: B007 - one turn; next() would raise at the end
+                    break
+                else:
+                    future = _ENDED
+        except StopIteration:  # of throw() alone
+            future = _ENDED
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - handed on, as a task hands it on
-            self._ended(None, error)
-        else:
-            if future.__class__ is not InlineFuture:
-                self._wait(future)
-                return
+            self._turns = None
+            self._ended(error)
+            return
+        if future.__class__ is InlineFuture:
             self._waits_for = future
             future._asyncio_future_blocking = False  # noqa: SLF001 - by this name tasks take a future over
             future.task = self
+        elif future is _ENDED:
+            self._turns = None
+            self._ended(None)
+        else:
+            self._wait(future)
 
     def cancel(self) -> None:
         """Raise CancelledError where the coroutine waits."""

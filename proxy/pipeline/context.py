@@ -28,6 +28,7 @@ class RequestContext:
     """
 
     __slots__ = (
+        "answer",
         "asked",
         "attempt",
         "began",
@@ -78,6 +79,7 @@ class RequestContext:
         self.downgraded = False  # a limit, the operator or an alert sent it to a preset instead
         self.began = False  # the head of an answer has been sent: no other answer is possible
         self.reply: Reply | None = None  # the one that was begun
+        self.answer: Reply  # all of it, once it is there
         self.streams = False  # it is a stream of events
         self.told: Callable[[], dict[str, str]] = dict  # headers that every answer to this user carries
         self.user: str | None = None  # known after authentication

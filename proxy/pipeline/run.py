@@ -30,6 +30,12 @@ from proxy.pipeline.values.route import Route
 
 async def run(context: RequestContext, services: Services) -> Reply:
     """Answer one request for tokens; raises ApiError where there is no answer to give."""
+    await respond(context, services)
+    return context.answer
+
+
+async def respond(context: RequestContext, services: Services) -> None:
+    """Do the same, and leave the answer in the context."""
     if services.draining:
         raise draining()
     services.in_flight.add(context)  # shutdown waits until it has ended
@@ -46,13 +52,14 @@ async def run(context: RequestContext, services: Services) -> Reply:
             services.repeated.note(context.identity, raw, context.started_ms)
         del raw  # a stream may be long, and it is read
         if context.tags.idempotency_key is None:
-            return await answer(context, services)
+            context.answer = await answer(context, services)
+            return
         if services.stops.active:
             services.stops.open_route(
                 context, _route_of(context, services)
             )  # what is stopped is refused before the answer of another is joined
         async with idempotency(context, services) as earlier:
-            return await answer(context, services) if earlier is None else earlier
+            context.answer = await answer(context, services) if earlier is None else earlier
     except asyncio.CancelledError:
         if context.stopped is None:
             raise

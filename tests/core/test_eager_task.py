@@ -63,36 +63,60 @@ async def test_twice() -> None:
 
 
 async def test_a_stepper_goes_on_at_once() -> None:
-    ends: list[tuple[Any, Any]] = []
-    loop = asyncio.get_running_loop()
+    ends: list[Any] = []
+    found: list[int] = []
     waiter = _waiter()
 
-    async def work() -> int:
+    async def work() -> None:
         await waiter
         await asyncio.sleep(0)
         await asyncio.sleep(0.001)
-        return waiter.result()
+        found.append(waiter.result())
 
-    EagerTask(loop, work(), lambda *end: ends.append(end)).step()
+    async def work_once(waiter: InlineFuture[int]) -> None:
+        found.append(await _wait(waiter))
+
+    stepper = EagerTask(asyncio.get_running_loop(), ends.append)
+    stepper.start(work())
     waiter.set_result(7)
     await asyncio.sleep(0.1)
-    assert ends == [(7, None)]
+    assert (found, ends) == ([7], [None])
 
     other = _waiter()
-    EagerTask(loop, _wait(other), lambda *end: ends.append(end)).step()
+    stepper.start(work_once(other))
     other.set_result(8)
-    assert ends[1] == (8, None)
+    assert (found, ends) == ([7, 8], [None, None])
+
+
+async def test_a_stepper_hands_on_what_is_raised_and_what_is_caught() -> None:
+    ends: list[Any] = []
+    stepper = EagerTask(asyncio.get_running_loop(), ends.append)
+
+    async def work(waiter: InlineFuture[int], *, catches: bool) -> None:
+        try:
+            await waiter
+        except KeyError:
+            if not catches:
+                raise
+
+    for catches in (True, False):
+        waiter = _waiter()
+        stepper.start(work(waiter, catches=catches))
+        waiter.set_exception(KeyError("k"))
+    assert ends[0] is None
+    assert isinstance(ends[1], KeyError)
 
 
 async def test_a_stepper_is_cancelled() -> None:
-    ends: list[tuple[Any, Any]] = []
-    waiter = _waiter()
-    stepper = EagerTask(asyncio.get_running_loop(), _wait(waiter), lambda *end: ends.append(end))
-    stepper.step()
+    ends: list[Any] = []
+
+    async def work() -> None:
+        await _waiter()
+
+    stepper = EagerTask(asyncio.get_running_loop(), ends.append)
+    stepper.start(work())
     stepper.cancel()
-    ((result, error),) = ends
-    assert result is None
-    assert isinstance(error, asyncio.CancelledError)
+    assert isinstance(ends.pop(), asyncio.CancelledError)
 
 
 async def test_a_wait_for_several_can_be_given_up() -> None:

@@ -17,10 +17,15 @@ async def without_task(latch: Latch, timeout_s: float | None = None) -> bool:
     loop = asyncio.get_running_loop()
     end: asyncio.Future[Any] = loop.create_future()
 
-    def ended(result: bool | None, error: BaseException | None) -> None:
-        end.set_exception(error) if error is not None else end.set_result(result)
+    found: list[bool] = []
 
-    EagerTask(loop, latch.wait(timeout_s), ended).step()
+    async def work() -> None:
+        found.append(await latch.wait(timeout_s))
+
+    def ended(error: BaseException | None) -> None:
+        end.set_exception(error) if error is not None else end.set_result(found[0])
+
+    EagerTask(loop, ended).start(work())
     return bool(await end)
 
 

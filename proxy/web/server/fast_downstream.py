@@ -67,7 +67,7 @@ class FastDownstream:
     def whole_of_lines(self, status: int, lines: str, body: bytes, now_ms: int) -> Reply:
         if self.request_headers.cors is not None:
             lines += header_lines(self.request_headers.cors)
-        return RawResponse(whole_of_lines(status, lines, body, now_ms))
+        return whole_of_lines(status, lines, body, now_ms)  # as bytes: nothing else is to be known of it
 
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> Reply:
         transport = self._connection.transport
@@ -76,7 +76,7 @@ class FastDownstream:
         if self.request_headers.cors is not None:
             lines += header_lines(self.request_headers.cors)
         transport.write(all_but_end(status, lines, body, held, now_ms))
-        return RawResponse(body[-held:])
+        return body[-held:]
 
     def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
         transport = self._connection.transport

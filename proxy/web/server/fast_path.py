@@ -21,7 +21,7 @@ from proxy.core.errors import ApiError
 from proxy.core.latch import Latch
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
-from proxy.pipeline.run import run
+from proxy.pipeline.run import respond
 from proxy.pipeline.values.request_headers import RequestHeaders
 from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
@@ -179,6 +179,10 @@ def _plain_headers(head: bytes) -> CIMultiDict[str] | None:
     return headers
 
 
+async def _answer_probe(context: RequestContext, deps: Deps, answer: Handler) -> None:
+    context.answer = await serve_one(context, deps, check_plain_head, answer)
+
+
 class FastPath(asyncio.Protocol):
     """One client connection, until it is aiohttp's."""
 
@@ -211,7 +215,7 @@ class FastPath(asyncio.Protocol):
         self._behind = b""  # what came before the last request was answered
         self._client = FastDownstream(self)
         self._context: RequestContext | None = None
-        self._task: EagerTask[Reply] | None = None
+        self._task = EagerTask(server.loop, self._answered)
         self.choked = False  # more is unsent than the transport's high-water mark
         self._unread: UnreadAnswers | None = None
         self._idle_since_s = 0.0
@@ -315,9 +319,7 @@ class FastPath(asyncio.Protocol):
         client = self._client
         client.request_headers, client.body = head.request_headers, b""
         context = self._context = RequestContext(client, server.ids.next(now_ms), server.clock, now_ms)
-        answering = serve_one(context, server.deps, check_plain_head, probe[0])
-        task = self._task = EagerTask(self._loop, answering, self._answered)
-        task.step()
+        self._task.start(_answer_probe(context, server.deps, probe[0]))
         return True
 
     def _more_body(self, data: bytes) -> None:
@@ -373,16 +375,19 @@ class FastPath(asyncio.Protocol):
             if client.request_headers.passed is not server.deps.services.live.current:
                 pass_head(context, server.deps, check_plain_head)
         except ApiError as error:
-            self._answered(None, error)
+            self._answered(error)
             return
-        task = self._task = EagerTask(self._loop, run(context, server.deps.services), self._answered)
-        task.step()
+        self._task.start(respond(context, server.deps.services))
 
-    def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
-        server, transport = self._server, self.transport
-        if error is not None and isinstance(error, Exception):
+    def _answered(self, error: BaseException | None) -> None:
+        server, transport, context = self._server, self.transport, self._context
+        assert context is not None
+        reply: Reply | None = None
+        if error is None:
+            reply = context.answer
+        elif isinstance(error, Exception):
             reply, error = self._error_page(error)
-        self._context = self._task = None
+        self._context = None
         self._client.body = b""
         if server.quiet is not None:
             server.ended()
@@ -391,12 +396,14 @@ class FastPath(asyncio.Protocol):
         if error is not None:  # cancelled at shutdown; every other failure became an answer
             transport.abort()
             return
-        if isinstance(reply, RawResponse):
+        closes = False
+        if reply.__class__ is bytes:
+            transport.write(reply)
+        elif isinstance(reply, RawResponse):
             transport.write(reply.data)
             closes = reply.close
         else:
             transport.write(b"0\r\n\r\n")
-            closes = False
         if closes or server.stopping:
             transport.close()
             self._set_timer(server.stall_s)  # what is unsent keeps it open
@@ -456,7 +463,7 @@ class FastPath(asyncio.Protocol):
 
     def cut(self) -> None:
         """Abort the request under way; it is settled."""
-        if self._task is not None:
+        if self._context is not None:
             self._task.cancel()
         elif self.transport is not None:
             self.transport.abort()

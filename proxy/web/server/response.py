@@ -15,12 +15,21 @@ from proxy.wire.headers import header_lines
 if TYPE_CHECKING:  # the fast path answers without aiohttp
     from aiohttp import web
 
-_STATUS_LINES: Mapping[int, str] = {each.value: f"HTTP/1.1 {each.value} {each.phrase}" for each in HTTPStatus}
+_PHRASES: Mapping[int, str] = {each.value: each.phrase for each in HTTPStatus}
 UNSENT_MAX_BYTES = 1 << 16  # with more unsent than this the writer waits for the client
 _NO_BODY = frozenset({204, 304})  # their body would be read as the next answer: RFC 9112, part 6.3
 
 
-_dates = NameCache(http_date, most=4)
+def _status_line(status: int) -> str:
+    return f"HTTP/1.1 {status} {_PHRASES.get(status, 'Unknown')}\r\n"
+
+
+def _head_end(now_s: int) -> str:
+    return f"Date: {http_date(now_s)}\r\nServer: tollkeeper\r\n\r\n"
+
+
+_status_lines = NameCache(_status_line)
+_head_ends = NameCache(_head_end, most=4)
 
 
 def whole_bytes(status: int, headers: Mapping[str, str], body: bytes, now_ms: int, is_head: bool = False) -> bytes:
@@ -56,9 +65,8 @@ def chunk(data: bytes) -> bytes:
 
 
 def _head(status: int, lines: str, framing: str, now_ms: int) -> bytes:
-    first = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"
-    text = f"{first}\r\n{lines}{framing}Date: {_dates[now_ms // 1000]}\r\nServer: tollkeeper\r\n\r\n"
-    return text.encode("latin-1", "replace")
+    text = f"{_status_lines[status]}{lines}{framing}{_head_ends[now_ms // 1000]}"
+    return text.encode() if text.isascii() else text.encode("latin-1", "replace")  # ASCII is written sooner as UTF-8
 
 
 class StreamEnd:
