@@ -1,9 +1,8 @@
 """Look an answer up at the provider after the fact: GET /generation?id=."""
 
 import re
-from collections.abc import Callable
 from json import JSONDecodeError, loads
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
@@ -15,8 +14,8 @@ from proxy.providers.transport.base import TransportError
 
 _DEADLINES = Deadlines(connect_s=5, header_s=20, idle_s=20, total_s=30)
 _BODY_MAX_BYTES = 1 << 20  # a record is about 2 KB
-_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")  # it comes from outside and goes into a URL
-is_generation_id: Callable[[str], object] = _ID.fullmatch  # true for what may be an id
+_ID_CHARS: Final = 128
+_ID: Final = re.compile(rf"[A-Za-z0-9_.:-]{{1,{_ID_CHARS}}}")  # it comes from outside and goes into a URL
 
 
 class GenerationRecord(Struct, frozen=True):
@@ -57,6 +56,13 @@ class GenerationUnknownError(Exception):
 
 class GenerationUnavailableError(Exception):
     """The provider could not be asked, or its answer made no sense; nothing is known."""
+
+
+def is_generation_id(text: str) -> bool:
+    """Return whether a text from outside may be the id of a generation."""
+    if len(text) <= _ID_CHARS and text.isascii() and text.replace("-", "").isalnum():  # nearly every one
+        return True
+    return _ID.fullmatch(text) is not None
 
 
 async def look_up(access: GenerationAccess, generation_id: str) -> GenerationRecord:

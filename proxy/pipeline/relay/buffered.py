@@ -159,6 +159,7 @@ class BufferedWhole(WholeRelay):
 
     async def open(self) -> None:
         """Read all of it; what is no answer is noted in the attempt."""
+        self._ahead = None
         self.context.when_gone(self._gone)
         self.answer.awaits_content = True
         try:

@@ -15,7 +15,7 @@ from proxy.wire.parsed_answer import ParsedAnswer, is_cut_off, read_message, say
 from proxy.wire.redact import redacted
 from proxy.wire.sse import KEEP_ALIVE, whole_as_events
 from proxy.wire.text_size import CHARS_A_TOKEN, least_tokens
-from proxy.wire.usage import with_cost, with_told_cost
+from proxy.wire.usage import Usage, with_cost, with_told_cost
 
 _WHOLE_MAX_BYTES = 64 << 20  # an answer that is not a stream is held back until its cost is known
 _HELD_BYTES = 1024  # what is held back of an answer that is sent ahead of its settlement
@@ -28,12 +28,14 @@ _FRAME_BYTES = 1024  # what an answer may hold beside its text without being exa
 class WholeRelay(Relay):
     """An answer in one piece: held back until it is complete and settled; only keep-alive padding passes before."""
 
-    told: ParsedAnswer | None = None  # what it says, once it is complete; None: it is no JSON object
-    _body = b""  # once it is complete
-    _ahead: Reply | None = None  # of which all but the end has gone out
+    # without values at the class, which would be slow to read: what is not set by run() or open() is not asked for
+    told: ParsedAnswer | None  # what it says, once it is complete; None: it is no JSON object
+    _body: bytes  # once it is complete
+    _ahead: Reply | None  # of which all but the end has gone out
 
     async def run(self) -> Reply:
         context = self.context
+        self._ahead = None
         context.on_gone = self._gone  # as when_gone() does
         if context.gone or context.stopped is not None:
             self._gone()
@@ -85,11 +87,19 @@ class WholeRelay(Relay):
         What would be whole without its last bytes, as they are spaces, waits.
         """
         context, body = self.context, self._body
-        end, status = body[-_HELD_BYTES:], self.answer.status
-        if end and not end.isspace() and status != _NO_CONTENT and context.reply is None and context.claim is None:
+        status = self.answer.status
+        if (
+            not body[-_HELD_BYTES:].isspace()
+            and body
+            and status != _NO_CONTENT
+            and context.reply is None
+            and context.claim is None
+        ):
             lines = self._lines(settlement)
             try:
-                self._ahead = context.downstream.send_ahead(status, lines, body, len(end), context.started_ms)
+                self._ahead = context.downstream.send_ahead(
+                    status, lines, body, min(len(body), _HELD_BYTES), context.started_ms
+                )
             except ConnectionError:
                 context.set_gone()
             else:
@@ -129,65 +139,56 @@ class WholeRelay(Relay):
         """Record that the body is complete, and what it says; raises TransportError if it is not after all."""
         attempt, attempt_result = self.attempt, self.attempt_result
         attempt_result.first_byte_s = self.context.clock.monotonic_s()
-        told = self.told = self.context.endpoint.read(body)
+        told = self.context.endpoint.read(body)
         translator = attempt.translator
         if translator is not None and translator.usage is not None and told is not None:
-            told = self.told = told._replace(usage=translator.usage)
-        if (told is None or told.error_seen) and attempt.key.quoted_bytes in body:
-            body = redacted(body, attempt.key.quoted_bytes)
-        if told is not None:
-            _, _, _, _, usage, error_seen, _, _, has_choices = told  # by its names it would take several times as long
-            output_tokens = None if usage is None else usage[1]
-            if (
-                not output_tokens
-                or len(body) > output_tokens * CHARS_A_TOKEN + _FRAME_BYTES
-                or attempt.provider.dialect.cost_paths
-            ):
-                self._look_twice(told, body)
-            if error_seen or not has_choices:
-                self._look_for_error(told, body)
-        told = self.told
+            told = told._replace(usage=translator.usage)
+        self.told = told
         if told is None:
+            body = redacted(body, attempt.key.quoted_bytes)
             if is_cut_off(body):  # what can be read is whole
                 raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
             attempt_result.complete = True
             return body
-        (
-            generation_id,
-            attempt_result.model,
-            served_by,
-            attempt_result.finish_reason,
-            attempt_result.usage,
-            failed,
-            code,
-            _,
-            attempt_result.content_seen,
-        ) = told
-        attempt_result.complete = True
+        # by its names it would take several times as long
+        generation_id, attempt_result.model, served_by, finish_reason, usage, error_seen, code, _, has_choices = told
+        if error_seen:
+            body = redacted(body, attempt.key.quoted_bytes)
+        output_tokens = None if usage is None else usage[1]
+        if (
+            not output_tokens
+            or len(body) > output_tokens * CHARS_A_TOKEN + _FRAME_BYTES
+            or attempt.provider.dialect.cost_paths
+        ):
+            usage = self._look_twice(usage, body)
+        if error_seen or not has_choices:
+            self._look_for_error(told, body)
+        attempt_result.usage, attempt_result.finish_reason = usage, finish_reason
+        attempt_result.content_seen, attempt_result.complete = has_choices, True
         if served_by:
             attempt_result.served_by = served_by
-        if not attempt_result.generation_id:
+        if attempt_result.generation_id is None:
             attempt_result.generation_id = generation_id
-        if failed or attempt_result.failed:
+        if error_seen or attempt_result.failed:
             attempt_result.failed = True
             attempt_result.error, attempt_result.error_code = "upstream_error", code
         return body
 
-    def _look_twice(self, told: ParsedAnswer, body: bytes) -> None:
-        """Record what the usage of an answer does not say by itself."""
-        attempt_result, usage, dialect = self.attempt_result, told.usage, self.attempt.provider.dialect
+    def _look_twice(self, usage: Usage | None, body: bytes) -> Usage | None:
+        """Return the usage of an answer with the cost that stands elsewhere; record what else it does not say."""
+        attempt_result, dialect = self.attempt_result, self.attempt.provider.dialect
         if dialect.cost_paths:
             told_cost = None if dialect.cost_header is None else self.answer.header(dialect.cost_header)
             usage = with_cost(usage, read_message(body), body, dialect.cost_paths)
             if told_cost is not None:
                 usage = with_told_cost(usage, told_cost)
-            self.told = told._replace(usage=usage)
         if usage is None or usage.output_tokens is None:
-            return
+            return usage
         if not usage.output_tokens:
             attempt_result.generates = self.context.endpoint.kind != "embeddings"
         if len(body) > usage.output_tokens * CHARS_A_TOKEN + _FRAME_BYTES and attempt_result.generates:
             attempt_result.least_tokens = least_tokens(body)
+        return usage
 
     def _look_for_error(self, told: ParsedAnswer, body: bytes) -> None:
         """Record why a 200 holds no answer: its error object, or that it is empty."""
