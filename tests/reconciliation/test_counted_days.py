@@ -11,13 +11,13 @@ from proxy.policy.reconciliation.sync_schedule import start_ms
 from proxy.providers.account.accounts import Accounts, Heard
 from proxy.providers.account.source import AccountError
 from proxy.storage.reconciliation import ComparedDay
-from tests.reconciliation.test_counted_keys import KEYS, long_there, run
+from tests.reconciliation.test_counted_keys import KEYS, counted_stand, long_there, run
 from tests.reconciliation.test_month import MANAGEMENT_KEY
 from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY, settings, write_config
 from tests.support.leaks import nothing_leaks
 from tests.support.moved_clock import MovedClock
 from tests.support.raw import ask
-from tests.support.stand import MESSAGES, MODEL, Stand, app_in_loop, models_known, simulator, stand
+from tests.support.stand import MESSAGES, MODEL, Stand, app_in_loop, models_known, simulator
 
 FIRST = date(2026, 11, 3)  # a Tuesday
 HOUR_MS = 3_600_000
@@ -67,6 +67,8 @@ async def test_days_are_kept_as_their_keys_counted_them(tmp_path: Path) -> None:
                 await client.read_until(b"data: [DONE]")
             await place.settled(2)
             over_midnight = await charged(place) - before
+            clock.move_to(start_ms(FIRST) + 24 * HOUR_MS + 600_000)
+            assert "2026-11-04" not in await look(job, place)  # the provider may still tell of yesterday
             clock.move_to(start_ms(FIRST) + 26 * HOUR_MS)
             found = await look(job, place)  # yesterday is ended by what was used in all
             assert classes(found["2026-11-03"]) == {"other_day": -over_midnight}
@@ -119,7 +121,7 @@ async def test_a_key_that_is_not_told_leaves_the_others(tmp_path: Path, monkeypa
         return await ask_key(self, provider, key, wait_s)
 
     monkeypatch.setattr(Accounts, "key", key)
-    async with stand(tmp_path, KEYS) as place:
+    async with counted_stand(tmp_path, KEYS) as place:
         counts = place.app.sync.counts
         (day,) = await counts.sync("openrouter")
         assert (day.level, day.problem) == ("keys", "key spare: openrouter answers 401.")

@@ -2,15 +2,22 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from proxy.policy.reconciliation.sync_schedule import start_ms
 from tests.cli.command_line import Commands
-from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY
+from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY, settings, write_config
+from tests.support.leaks import nothing_leaks
+from tests.support.moved_clock import MovedClock
 from tests.support.raw import ask
-from tests.support.stand import MESSAGES, MODEL, Stand, sqlite_ledger, stand
+from tests.support.stand import MESSAGES, MODEL, Stand, app_in_loop, models_known, simulator, sqlite_ledger
 
 OTHER_KEY = "sk-or-v1-" + "feedface" * 8
+NOON_MS = start_ms(date(2026, 11, 18)) + 12 * 3_600_000
 KEYS: dict[str, Any] = {
     "providers": {
         "openrouter": {
@@ -21,6 +28,18 @@ KEYS: dict[str, Any] = {
     },
     "reconcile": {"unexplained_max_usd": 0},
 }
+
+
+@asynccontextmanager
+async def counted_stand(folder: Path, more: dict[str, Any]) -> AsyncIterator[Stand]:
+    """Run a proxy and its simulator at noon of a Wednesday, so that no window ends within a test."""
+    clock = MovedClock(NOON_MS)
+    async with nothing_leaks(), simulator(clock) as sim:
+        await sim.reset(created=None)
+        path = write_config(folder, settings(sim.url, more))
+        async with app_in_loop(path, clock=clock) as app:
+            await models_known(app)
+            yield Stand(folder, app, sim)
 
 
 async def long_there(place: Stand) -> None:
@@ -60,8 +79,7 @@ async def run(place: Stand, *arguments: str) -> Any:
 
 
 async def test_what_is_counted_is_what_is_booked_and_the_rest_is_from_outside(tmp_path: Path) -> None:
-    async with stand(tmp_path, KEYS) as place:
-        await place.sim.reset(created=None)
+    async with counted_stand(tmp_path, KEYS) as place:
         await long_there(place)
         for _ in range(3):
             assert (await place.chat()).status == 200
@@ -100,8 +118,7 @@ async def test_what_is_counted_is_what_is_booked_and_the_rest_is_from_outside(tm
 
 
 async def test_a_cost_that_is_awaited_and_one_that_nobody_told(tmp_path: Path) -> None:
-    async with stand(tmp_path, KEYS) as place:
-        await place.sim.reset(created=None)
+    async with counted_stand(tmp_path, KEYS) as place:
         await long_there(place)
         await place.sim.behave("next", usage="missing", generation_error="server-error")
         assert (await place.chat()).status == 200
@@ -124,8 +141,7 @@ async def test_a_cost_that_is_awaited_and_one_that_nobody_told(tmp_path: Path) -
 
 
 async def test_a_key_that_is_new_may_have_been_used_before(tmp_path: Path) -> None:
-    async with stand(tmp_path, KEYS) as place:
-        await place.sim.reset(created=None)
+    async with counted_stand(tmp_path, KEYS) as place:
         assert (await place.sim.chat({"model": MODEL, "messages": MESSAGES}, key=PROVIDER_KEY)).status == 200
         found = await windows(place)
         assert {one["unexplained_pusd"] for one in found.values()} == {0}
@@ -133,12 +149,10 @@ async def test_a_key_that_is_new_may_have_been_used_before(tmp_path: Path) -> No
 
 
 async def test_each_key_is_asked_for_once_and_why_one_is_not_told_is_said(tmp_path: Path) -> None:
-    more = {"providers": {**KEYS["providers"], "again": {"kind": "openrouter", "api_key": PROVIDER_KEY}}}
-    async with stand(tmp_path, KEYS) as first:
-        more["providers"]["again"]["base_url"] = f"{first.sim.url}/api/v1"
-    more["providers"]["openrouter"]["keys"].append({"name": "twin", "api_key": OTHER_KEY})
-    (tmp_path / "two").mkdir()
-    async with stand(tmp_path / "two", {**KEYS, **more}) as place:
+    keys = [*KEYS["providers"]["openrouter"]["keys"], {"name": "twin", "api_key": OTHER_KEY}]
+    again = {"kind": "openrouter", "base_url": "http://127.0.0.1:1/api/v1", "api_key": PROVIDER_KEY}
+    providers = {**KEYS["providers"], "openrouter": {"api_key": None, "keys": keys}, "again": again}
+    async with counted_stand(tmp_path, {**KEYS, "providers": providers}) as place:
         await place.sim.behave("path:/key", error="user-not-found")
         names = {one["key"]: one["names"] for one in await counters(place)}
         assert names == {
@@ -150,3 +164,9 @@ async def test_each_key_is_asked_for_once_and_why_one_is_not_told_is_said(tmp_pa
         told = await run(place, "reconcile")
         assert told.returncode == 0
         assert told.stderr.count("what it has counted is not known") == 2
+        off = await ask(place.port, "PATCH", "/admin/v1/providers/openrouter", {"enabled": False}, token=ADMIN_TOKEN)
+        assert off.status == 200
+        found = {(one["provider"], one["key"]): one["problem"] for one in await counters(place)}
+        assert found["openrouter", "spare"] == "The provider openrouter is disabled, so it is not asked."
+        assert "nothing listens at this port" in found["again", "main"]  # the other place that has the key
+        assert place.app.sync.counts.providers() == ["again"]

@@ -18,7 +18,7 @@ from proxy.jobs.reconciliation.key_groups import KeyGroup, key_groups
 from proxy.pipeline.services import Services
 from proxy.policy.reconciliation.day_comparison import DriftEntry
 from proxy.policy.reconciliation.key_comparison import KeyDrift, compare_days
-from proxy.policy.reconciliation.key_reason import BEFORE_PROXY, BY_NAME
+from proxy.policy.reconciliation.key_reason import BEFORE_PROXY, BY_NAME, CountedTime
 from proxy.policy.reconciliation.sync_schedule import day_of, start_ms
 from proxy.providers.account.accounts import Heard
 from proxy.providers.account.source import AccountError, KeyStatus
@@ -126,7 +126,8 @@ class KeyCountSync:
         days = [replace(one, known_pusd=0) for one in books.days if one.day == count.day.isoformat()]
         before = [one for one in books.days if one.day < count.day.isoformat()]
         is_first = books.first_ms is not None and day_of(books.first_ms) >= count.day
-        return compare_days("day", count.day, count.used_pusd, days, before, is_over=count.is_over, is_first=is_first)
+        time = CountedTime(is_over=count.is_over, is_first=is_first)
+        return compare_days("day", count.day, count.used_pusd, days, before, time)
 
 
 def _count(group: KeyGroup, heard: Heard[KeyStatus]) -> KeyCount | None:

@@ -10,6 +10,7 @@ from proxy.core.errors import LedgerError
 from proxy.jobs.reconciliation.account_sync import AccountSync
 from proxy.pipeline.services import Services
 from proxy.policy.reconciliation.drift_class import PENDING
+from proxy.policy.reconciliation.key_comparison import COUNTED_AFTER_MS
 from proxy.policy.reconciliation.sync_schedule import (
     DayState,
     changed_days,
@@ -19,6 +20,7 @@ from proxy.policy.reconciliation.sync_schedule import (
     is_hour_over,
     last_daily_ms,
     past_days,
+    start_ms,
 )
 from proxy.providers.account.source import AccountError
 from proxy.storage.ledger import LedgerUnavailableError
@@ -82,8 +84,13 @@ class SyncJob:
                 await self._sync.sync(provider, day)
 
     async def _count(self, provider: str) -> None:
-        """Compare today by what the keys have counted, each hour: nobody tells of a past day then."""
+        """Compare today by what the keys have counted, each hour: nobody tells of a past day then.
+
+        Just after midnight a provider may still tell of the day before.
+        """
         now_ms = self._services.clock.now_ms()
+        if now_ms - start_ms(day_of(now_ms)) < COUNTED_AFTER_MS:
+            return
         if self._clock_problem() is not None or not self._services.live.current.settings.reconcile.hourly:
             return
         if is_hour_over(self._counted_ms.get(provider), now_ms):

@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from proxy.policy.reconciliation.day_comparison import ROUNDING_PUSD
 from proxy.policy.reconciliation.drift_class import UNKNOWN
-from proxy.policy.reconciliation.key_reason import KeyDoubt, KeyPart, explain
+from proxy.policy.reconciliation.key_reason import CountedTime, KeyDoubt, KeyPart, explain
 
 KeyWindow = Literal["day", "week", "month"]
 KEY_WINDOWS: Final[tuple[KeyWindow, ...]] = ("day", "week", "month")
 COUNTED_AFTER_MS: Final = 15 * 60_000  # how late a provider may count what has ended; none says
 NO_DOUBT: Final = KeyDoubt()
+RUNNING_TIME: Final = CountedTime()
+_LONG_MS: Final = 86_400_000
 
 
 class KeyDay(Struct, frozen=True):
@@ -91,11 +93,16 @@ def first_day(today: date) -> date:
 
 
 def compare_key(
-    counted: Mapping[KeyWindow, int], days: Iterable[KeyDay], today: date, came_day: str = ""
+    counted: Mapping[KeyWindow, int],
+    days: Iterable[KeyDay],
+    today: date,
+    came_day: str = "",
+    passed_ms: int = _LONG_MS,
 ) -> list[KeyDrift]:
     """Return the windows that the provider has counted and of which all rows are there.
 
-    days: from first_day() on, with the hours before it. came_day: on which the key came here; "": long ago.
+    days: from first_day() on, with the hours before it. came_day: on which the key came here; "": long ago. passed_ms:
+    how much of today had passed when the provider was asked.
     """
     every = [*days]
     found = []
@@ -106,8 +113,9 @@ def compare_key(
         own = [one for one in every if one.day >= since.isoformat()]
         if all(one.is_whole for one in own):
             before = [one for one in every if one.day == (since - timedelta(days=1)).isoformat()]
-            is_first = since.isoformat() <= came_day
-            found.append(compare_days(window, since, counted[window], own, before, is_first=is_first))
+            is_young = since == today and passed_ms < COUNTED_AFTER_MS
+            time = CountedTime(is_first=since.isoformat() <= came_day, is_young=is_young)
+            found.append(compare_days(window, since, counted[window], own, before, time))
     return found
 
 
@@ -117,11 +125,9 @@ def compare_days(
     billed_pusd: int,
     days: Sequence[KeyDay],
     before: Sequence[KeyDay] = (),
-    *,
-    is_over: bool = False,
-    is_first: bool = False,
+    time: CountedTime = RUNNING_TIME,
 ) -> KeyDrift:
-    """Return days beside a count of them. before: the day before, if anything is known of it; see explain()."""
+    """Return days beside a count of them. before: the day before, if anything is known of it."""
     booked_pusd, known_pusd = sum(one.booked_pusd for one in days), sum(one.known_pusd for one in days)
     doubt = KeyDoubt(
         sum(one.doubt.calls for one in days),
@@ -140,7 +146,7 @@ def compare_days(
         booked_pusd,
         billed_pusd,
         known_pusd,
-        tuple(explain(left_pusd, doubt, ROUNDING_PUSD, is_over=is_over, is_first=is_first)),
+        tuple(explain(left_pusd, doubt, ROUNDING_PUSD, time)),
         sum(one.upstream_pusd for one in days),
         sum(one.replaced_pusd for one in days),
         sum(one.users_pusd for one in days),

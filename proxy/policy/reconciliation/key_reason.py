@@ -79,23 +79,34 @@ class KeyDoubt(Struct, frozen=True):
     unbounded: int = 0
 
 
-def explain(left_pusd: int, doubt: KeyDoubt, rounding_pusd: int, *, is_over: bool, is_first: bool) -> list[KeyPart]:
+class CountedTime(Struct, frozen=True):
+    """The time of a count. is_over: it has ended, and everything of it is counted somewhere.
+
+    is_first: the key came here within it, so that it may have been used before. is_young: it has just begun, so that
+    the provider may still tell of the day before.
+    """
+
+    is_over: bool = False
+    is_first: bool = False
+    is_young: bool = False
+
+
+def explain(left_pusd: int, doubt: KeyDoubt, rounding_pusd: int, time: CountedTime) -> list[KeyPart]:
     """Return the parts of a difference, which add up to it: each at most what the ledger allows for it.
 
-    rounding_pusd: what a single call may be rounded by. is_over: the time has ended, and everything of it is counted
-    somewhere. is_first: the key came here within this time, so that it may have been used before.
+    rounding_pusd: what a single call may be rounded by.
     """
     more_pusd = max(left_pusd, 0)
     parts = []
     for reason, least_pusd, most_pusd in (
         (RESERVATION_CHARGED, -doubt.reservation_pusd, 0),
-        (OTHER_DAY if is_over else NOT_COUNTED_YET, -doubt.recent_pusd, 0),
+        (OTHER_DAY if time.is_over else NOT_COUNTED_YET, -doubt.recent_pusd, 0),
         (PENDING, 0, doubt.pending_pusd),
         (RUNNING, 0, doubt.running_pusd),
-        (OTHER_DAY, 0, doubt.earlier_pusd),
+        (OTHER_DAY, 0, more_pusd if time.is_young else doubt.earlier_pusd),
         (ESTIMATED, -doubt.estimated_pusd, doubt.estimated_pusd),
         (COST_UNKNOWN, 0, more_pusd if doubt.unbounded else 0),
-        (BEFORE_PROXY, 0, more_pusd if is_first else 0),
+        (BEFORE_PROXY, 0, more_pusd if time.is_first else 0),
     ):
         part_pusd = max(least_pusd, min(left_pusd, most_pusd))
         left_pusd -= part_pusd

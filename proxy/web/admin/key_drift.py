@@ -153,7 +153,8 @@ async def _of_key(request: AdminRequest, group: KeyGroup, windows: Sequence[KeyW
     question = KeyQuestion(group.names, group.hash, since_ms, heard.heard_ms, OWN)
     books = await request.read_long(_key_books, question)
     came = "" if books.first_ms is None else day_of(books.first_ms).isoformat()
-    return [*map(partial(_entry, group, heard), compare_key(counted, books.days, today, came))]
+    passed_ms = heard.heard_ms - start_ms(today)
+    return [*map(partial(_entry, group, heard), compare_key(counted, books.days, today, came, passed_ms))]
 
 
 def _key_books(reports: Reports, question: KeyQuestion) -> KeyBooks:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.policy.reconciliation.key_comparison import (
+    COUNTED_AFTER_MS,
     KeyDay,
     KeyDrift,
     KeyWindow,
@@ -14,7 +15,7 @@ from proxy.policy.reconciliation.key_comparison import (
     first_day,
     window_start,
 )
-from proxy.policy.reconciliation.key_reason import KeyDoubt, KeyPart
+from proxy.policy.reconciliation.key_reason import CountedTime, KeyDoubt, KeyPart
 
 
 def test_windows_begin_as_the_providers_do() -> None:
@@ -53,10 +54,17 @@ def test_a_window_in_which_the_key_came_may_hold_what_was_before() -> None:
     assert [one.parts for one in found] == [(KeyPart("unknown", 1),), (KeyPart("before_proxy", 5),)]
 
 
+def test_a_count_of_the_first_minutes_may_be_of_the_day_before() -> None:
+    found = compare_key({"day": 6, "week": 6}, [], date(2026, 12, 2), passed_ms=COUNTED_AFTER_MS - 1)
+    assert [one.parts for one in found] == [(KeyPart("other_day", 6),), (KeyPart("unknown", 6),)]
+    (one,) = compare_key({"day": 6}, [], date(2026, 12, 2), passed_ms=COUNTED_AFTER_MS)
+    assert one.unexplained_pusd == 6
+
+
 def test_a_day_that_is_over_has_what_others_and_other_keys_had() -> None:
     doubt = KeyDoubt(recent_pusd=10)
     day = KeyDay("2026-12-01", 50, 0, doubt=doubt, upstream_pusd=3, replaced_pusd=4, users_pusd=5)
-    found = compare_days("day", date(2026, 12, 1), 45, [day], is_over=True)
+    found = compare_days("day", date(2026, 12, 1), 45, [day], time=CountedTime(is_over=True))
     assert found == KeyDrift("day", "2026-12-01", 50, 45, 0, (KeyPart("other_day", -5),), 3, 4, 5)
 
 

@@ -8,6 +8,7 @@ from proxy.policy.reconciliation.drift_class import BY_NAME as CLASSES
 from proxy.policy.reconciliation.key_reason import (
     BY_NAME,
     KEY_REASONS,
+    CountedTime,
     KeyDoubt,
     KeyPart,
     explain,
@@ -45,25 +46,30 @@ _DOUBTS = st.builds(
 def test_a_difference_has_the_reasons_that_the_ledger_knows(
     left_pusd: int, doubt: KeyDoubt, wanted: dict[str, int]
 ) -> None:
-    found = explain(left_pusd, doubt, 1_000, is_over=False, is_first=False)
+    found = explain(left_pusd, doubt, 1_000, CountedTime())
     assert {part.reason: part.amount_pusd for part in found} == wanted
 
 
 def test_a_day_that_is_over_was_counted_somewhere() -> None:
-    found = explain(-5, KeyDoubt(0, recent_pusd=9), 0, is_over=True, is_first=False)
+    found = explain(-5, KeyDoubt(0, recent_pusd=9), 0, CountedTime(is_over=True))
     assert found == [KeyPart("other_day", -5)]
 
 
 @pytest.mark.parametrize(("left_pusd", "reason"), [(5, "before_proxy"), (-5, "unknown")])
 def test_what_a_key_was_used_for_before_is_no_drift(left_pusd: int, reason: str) -> None:
-    assert explain(left_pusd, KeyDoubt(), 0, is_over=False, is_first=True) == [KeyPart(reason, left_pusd)]
+    assert explain(left_pusd, KeyDoubt(), 0, CountedTime(is_first=True)) == [KeyPart(reason, left_pusd)]
 
 
-@given(st.integers(-(10**16), 10**16), _DOUBTS, st.booleans(), st.booleans())
+@pytest.mark.parametrize(("left_pusd", "reason"), [(5, "other_day"), (-5, "unknown")])
+def test_a_day_that_has_just_begun_may_be_told_as_the_day_before(left_pusd: int, reason: str) -> None:
+    assert explain(left_pusd, KeyDoubt(), 0, CountedTime(is_young=True)) == [KeyPart(reason, left_pusd)]
+
+
+@given(st.integers(-(10**16), 10**16), _DOUBTS, st.builds(CountedTime, st.booleans(), st.booleans(), st.booleans()))
 def test_the_parts_are_the_difference_and_point_where_it_does(
-    left_pusd: int, doubt: KeyDoubt, is_over: bool, is_first: bool
+    left_pusd: int, doubt: KeyDoubt, time: CountedTime
 ) -> None:
-    found = explain(left_pusd, doubt, 1_000, is_over=is_over, is_first=is_first)
+    found = explain(left_pusd, doubt, 1_000, time)
     assert sum(part.amount_pusd for part in found) == left_pusd
     assert all((part.amount_pusd > 0) == (left_pusd > 0) for part in found)
     sums = {part.reason: abs(part.amount_pusd) for part in found}
@@ -71,7 +77,7 @@ def test_the_parts_are_the_difference_and_point_where_it_does(
     assert sums.get("reservation_charged", 0) <= doubt.reservation_pusd
     assert sums.get("pending", 0) + sums.get("running", 0) <= doubt.pending_pusd + doubt.running_pusd
     assert sums.get("price_rounding", 0) <= doubt.calls * 1_000
-    if left_pusd > 0 and (is_first or doubt.unbounded):
+    if left_pusd > 0 and (time.is_first or time.is_young or doubt.unbounded):
         assert "unknown" not in sums
 
 
