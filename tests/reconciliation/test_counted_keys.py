@@ -10,7 +10,7 @@ from typing import Any
 
 from proxy.policy.reconciliation.sync_schedule import start_ms
 from tests.cli.command_line import Commands
-from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY, settings, write_config
+from tests.support.installation import ADMIN_TOKEN, PROVIDER_KEY, settings, token_hash_of, token_of, write_config
 from tests.support.leaks import nothing_leaks
 from tests.support.moved_clock import MovedClock
 from tests.support.raw import ask
@@ -170,3 +170,30 @@ async def test_each_key_is_asked_for_once_and_why_one_is_not_told_is_said(tmp_pa
         assert found["openrouter", "spare"] == "The provider openrouter is disabled, so it is not asked."
         assert "nothing listens at this port" in found["again", "main"]  # the other place that has the key
         assert place.app.sync.counts.providers() == ["again"]
+
+
+async def test_a_key_that_was_changed_and_keys_of_users_are_told_apart(tmp_path: Path) -> None:
+    alone = {"providers": {"plain": None}, "users": {"bo": {"token_hash": token_hash_of("bo")}}}
+    async with counted_stand(tmp_path, alone) as place:
+        await long_there(place)
+        assert (await place.chat()).status == 200
+        (first,) = await place.settled(1)
+        await place.app.sync.counts.sync("openrouter")
+        users_key = "sk-or-v1-" + "00c0ffee" * 8
+        people = {
+            "bo": {"token_hash": token_hash_of("bo")},
+            "anna": {"token_hash": token_hash_of("anna"), "provider_keys": {"openrouter": users_key}},
+        }
+        changed = {"providers": {"plain": None, "openrouter": {"api_key": OTHER_KEY}}, "users": people}
+        write_config(tmp_path, settings(place.sim.url, changed))
+        assert (await ask(place.port, "POST", "/admin/v1/reload", {}, token=ADMIN_TOKEN)).status == 200
+        assert (await place.chat(token=token_of("bo"))).status == 200
+        assert (await place.chat()).status == 200
+        rows = {row["user"]: row["cost_pusd"] for row in (await place.settled(3))[1:]}
+        (day,) = (await windows(place, "?window=day")).values()
+        assert (day["booked_pusd"], day["difference_pusd"]) == (rows["bo"], 0)
+        assert (day["replaced_pusd"], day["users_pusd"]) == (first["cost_pusd"], rows["anna"])
+        assert "is booked for another key that had its name before" in day["text"]
+        assert "is booked for keys of users' own" in day["text"]
+        (kept,) = await place.app.sync.counts.sync("openrouter")  # both keys that it was today
+        assert kept.booked_pusd == kept.billed_pusd == first["cost_pusd"] + rows["bo"]
