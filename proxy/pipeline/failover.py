@@ -45,16 +45,14 @@ async def find_answer(
             may_go = await hops.stand_in_line(attempt)
         sending = begin_sending(context, attempt, recorder, services) if may_go else None
         while sending is not None:
+            has_stop = False
             try:
                 answer = await sending
             except TransportError as error:
                 sending = None
                 note_unanswered(attempt, error)
             except StopMadeError:
-                sending, attempt.result.dispatched = None, False
-                await recorder.opened(is_end=False)
-                if not hops.is_halted(attempt):
-                    sending = begin_sending(context, attempt, recorder, services)
+                sending, attempt.result.dispatched, has_stop = None, False, True
             except BaseException:
                 attempt.result.dispatched = recorder.is_open  # the last bytes are still here if it is not
                 raise
@@ -62,6 +60,10 @@ async def find_answer(
                 sending = None
                 if not hear_head(attempt, answer, recorder, services):
                     await hear_refusal(attempt, services)
+            if has_stop:  # behind the block: a compiled coroutine must not wait within it
+                await recorder.opened(is_end=False)
+                if not hops.is_halted(attempt):
+                    sending = begin_sending(context, attempt, recorder, services)
         if not recorder.is_open:  # nothing was sent: what follows is another row, or the end of this one
             await recorder.opened(is_end=False)
         if attempt.failure is None and attempt.change is None:

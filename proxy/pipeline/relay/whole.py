@@ -43,7 +43,9 @@ class WholeRelay(Relay):
             body = self.answer.whole()  # usually all of a short answer came with its head
             body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
-            return await self.truncated(self.note_broken(error))
+            body, broken = None, self.note_broken(error)
+        if body is None:
+            return await self.truncated(broken)
         self._body = body
         meanwhile = self._send_ahead if context.told is dict and not context.gone else None
         settlement = await self.finish(CLIENT_GONE_STATUS if context.gone else self.answer.status, None, meanwhile)

@@ -111,24 +111,29 @@ class Recorder:
         return self._wait() if not is_idle or services.stops.active else NOTHING_LEFT
 
     async def _open_with_claim(self, claim: IdempotencyClaim) -> None:
-        ledger = self._services.ledger
+        ledger, failure = self._services.ledger, None
         try:
             await claim.write(ledger)
             is_idle = ledger.is_idle()
             self._opening = ledger.open(self.reservation.row)
         except BaseException as error:  # noqa: BLE001 - raised again
-            await self._fail(error)
+            failure = error
+        if failure is not None:
+            await self._fail(failure)
         if not is_idle or self._services.stops.active:
             await self._wait()
 
     async def _wait(self) -> None:
         """Return once the open row is on disk, before anything is sent."""
         assert self._opening is not None, "it was asked for just now"
+        failure = None
         try:
             await self._opening
             self._begin(is_end=False)
         except BaseException as error:  # noqa: BLE001 - raised again
-            await self._fail(error)
+            failure = error
+        if failure is not None:
+            await self._fail(failure)
 
     async def _fail(self, error: BaseException) -> NoReturn:
         """Settle a request that could not begin, and raise why."""
@@ -439,16 +444,18 @@ class Recorder:
             id_, failed.n + 1, self._services.clock.now_ms(), provider.name, key.name, target.model, key.id
         )
         self._past = past._replace(rows=(*past.rows, row))
+        failure = None
         try:
             await ledger.add_attempt(row, part.end, None if past.held == before.held else past.held)
-        except Exception as error:  # it was not written: only one who is cut does not know
-            self._past, self.attempt = (before if before.parts else None), failed
-            if more is not _NOTHING_MORE:
-                await self._services.limiter.undo_raise(id_, more)
-            if isinstance(error, LedgerUnavailableError):
-                raise ledger_down(str(error)) from None
-            raise
-        return None
+        except Exception as error:  # noqa: BLE001 - raised again; it was not written: only one who is cut does not know
+            self._past, self.attempt, failure = (before if before.parts else None), failed, error
+        if failure is None:
+            return None
+        if more is not _NOTHING_MORE:
+            await self._services.limiter.undo_raise(id_, more)
+        if isinstance(failure, LedgerUnavailableError):
+            raise ledger_down(str(failure)) from None
+        raise failure
 
     def _none_past(self) -> "EarlierAttempts":
         return EarlierAttempts(self._first())

@@ -5,7 +5,7 @@ a new limit sees past spending. Sums are lists in the order of core/limit_kinds.
 added to them one by one, which costs half of a loop; what few take is added by a loop, where there is any.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from operator import add, sub
 from zoneinfo import ZoneInfo
 
@@ -24,7 +24,7 @@ NOTHING_TAKEN: Taken = (0, 0, 0, NO_PIECES)
 class Hold(Struct, eq=False):
     """What one open request holds in its scopes; it counts in the window of started_ms, whenever it ends."""
 
-    request_id: object
+    request_id: Hashable
     scopes: "RequestScopes"
     started_ms: int
     amounts: Taken

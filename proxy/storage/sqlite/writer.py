@@ -191,7 +191,7 @@ class Writer:
         self._stopping = False  # of the thread: everything accepted has arrived
         self._signal: ThreadSignal  # from start() on
         self._resolved: deque[tuple[list[Operation], Outcomes]] = deque()  # what the thread has done, for the loop
-        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._runner = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._mark_id, self._newest_id = connection.execute(statements.MARKED).fetchone()
         self.days_until_ms = days_until_ms(connection)  # no hour from then on is in a day that is summed
         self._unfinished = {row[0] for row in connection.execute(statements.UNFINISHED, (None,)).fetchall()}
@@ -212,7 +212,7 @@ class Writer:
 
     def start(self) -> None:
         self._signal = ThreadSignal(self._loop, self._take_results)
-        self._thread.start()
+        self._runner.start()
 
     def submit(self, what: What, call_done: Done | None = None) -> InlineFuture[Any]:
         """Queue what is to be written; what is given back is done after the commit.
@@ -273,7 +273,7 @@ class Writer:
 
     def join(self) -> int:
         """Wait until all that was taken is written; return how many ends could not be. Blocks: call it in a thread."""
-        self._thread.join()
+        self._runner.join()
         return self._lost + sum(isinstance(what, RequestEnd) for what, _, _ in self._kept)
 
     def close(self) -> None:
@@ -283,7 +283,7 @@ class Writer:
 
     def is_alive(self) -> bool:
         """Return whether the thread is running, or has ended because it was told to."""
-        return self._thread.is_alive() or (self._finished and not self.has_broken)
+        return self._runner.is_alive() or (self._finished and not self.has_broken)
 
     def _run(self) -> None:
         try:

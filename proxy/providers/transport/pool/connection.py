@@ -4,7 +4,7 @@ Framing is strict: anything ambiguous ends the connection.
 """
 
 import asyncio
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import httptools
 
@@ -261,7 +261,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         answer, self._answer = self._answer, None
-        del self._parser  # it holds this object, and this object holds it
+        self._parser = cast(Any, None)  # it holds this object, and this object held it
         if answer is not None:
             if self._until_close and exc is None and not answer.failed:
                 if answer.paused:
