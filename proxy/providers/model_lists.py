@@ -79,12 +79,17 @@ class ModelLists:
         self._refreshing: dict[str, asyncio.Task[None]] = {}
         # by provider and model, until a list changes. A request asks several times, and a hit enters no code of ours
         self.price = lru_cache(maxsize=_PRICED_MAX)(self._price)
+        self.changes = 0  # of lists: a price that was asked for since the last one is the same
 
     def listing(self, provider: str) -> ModelListing:
         found = self._listings.get(provider)
         if found is None:
             found = self._listings[provider] = ModelListing()
         return found
+
+    def _forget_prices(self) -> None:
+        self.price.cache_clear()
+        self.changes += 1
 
     def _price(self, provider: ProviderRow, model: str) -> Price | None:
         """Return the operator's own price for a model, else the list's, else None."""
@@ -158,7 +163,7 @@ class ModelLists:
         except (ValueError, ModelListsError) as error:
             log.warning("prices.unreadable", extra={"path": str(path), "problem": str(error)})
         finally:
-            self.price.cache_clear()
+            self._forget_prices()
 
     async def refresh(self, provider: ProviderRow) -> None:
         """Fetch the list once; several callers share one fetch. A failure keeps the old list and is noted."""
@@ -208,7 +213,7 @@ class ModelLists:
         _note_moves(listing, fresh, self._clock.now_ms())
         listing.prices, listing.models, listing.fetched_ms = fresh, models, self._clock.now_ms()
         listing.facts = {}
-        self.price.cache_clear()
+        self._forget_prices()
         if flaws and flaws != listing.flaws:
             log.warning("models.flawed", extra={"provider": provider.name, "problem": flaws_text(flaws)})
         listing.flaws = flaws

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from proxy.core.latch import Latch
-from proxy.core.limit_kinds import BY_NAME, COUNTED, NO_PIECES
+from proxy.core.limit_kinds import BY_NAME, COUNTED, NO_PIECES, Taken
 from proxy.pipeline.admission.limiter import ReadPast
 from proxy.policy.quota import (
     NOT_KNOWN,
@@ -24,6 +24,7 @@ from proxy.policy.quota import (
     ModelAnswer,
     Models,
     Quota,
+    Room,
     is_counted,
     may_serve,
     refusal_order,
@@ -121,11 +122,13 @@ class SqlLimiter:
         id_: int,
         scopes: tuple[str, ...],
         now_ms: int,
-        amounts: Amounts,
+        taken: Taken,
         quotas: Sequence[Quota],
-        left: tuple[int, int],
+        room: Room,
     ) -> Awaitable[bool]:
-        needed = amounts._replace(cost_pusd=left[0], tokens=left[1])
+        cost_pusd, tokens, requests, pieces = taken
+        needed = Amounts(*room[:2], requests, *room[2:], pieces=pieces)
+        amounts = needed._replace(cost_pusd=cost_pusd, tokens=tokens)
 
         async def reserved() -> bool:
             leave = await self._start(lambda: all(self._leaves(quota, now_ms, needed) for quota in quotas))

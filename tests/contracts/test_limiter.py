@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.core.limit_kinds import COUNTED, PIECES
+from proxy.core.limit_kinds import COUNTED, NO_PIECES, PIECES
 from proxy.pipeline.admission.limiter import Limiter, MemoryLimiter
 from proxy.policy.quota import Amounts, LimitRow, Quota, QuotaBook, SettledRow, scopes_of
 from tests.contracts.sql_limiter import SqlLimiter
@@ -59,7 +59,10 @@ async def row_of(limiter: Limiter, quota: Quota, now_ms: int = NOW_MS) -> LimitR
 async def test_it_reserves_freely_where_more_is_left_than_it_needs(
     limiter: Limiter, left_pusd: int, is_held: bool
 ) -> None:
-    assert await limiter.reserve_freely(1, SCOPES, NOW_MS, Amounts(400, 0), (COST,), (left_pusd, 0)) is is_held
+    assert (
+        await limiter.reserve_freely(1, SCOPES, NOW_MS, (400, 0, 1, NO_PIECES), (COST,), (left_pusd, 0, 0, 0))
+        is is_held
+    )
     row = await row_of(limiter, COST)
     assert (row.reserved, set(limiter.open_ids())) == ((400, {1}) if is_held else (0, set()))
 
@@ -205,7 +208,7 @@ async def test_the_one_in_memory_takes_no_turn_of_the_loop() -> None:
     await limiter.raise_to(1, 800)
     await limiter.settle(1, "settled", 800, 0)
     assert await limiter.limits((COST,), NOW_MS)
-    assert await limiter.reserve_freely(2, SCOPES, NOW_MS, Amounts(100, 0), (COST,), (200, 0))
+    assert await limiter.reserve_freely(2, SCOPES, NOW_MS, (100, 0, 1, NO_PIECES), (COST,), (200, 0, 0, 0))
     assert turns == []
 
 
@@ -239,8 +242,8 @@ async def _step(limiter: Limiter, name: str, id_: int, amount: int, now_ms: int)
         refused = await limiter.reserve(id_, SCOPES, now_ms, amounts, QUOTAS)
         return None if refused is None else (refused.quota, refused.used, refused.reserved, refused.needed)
     if name == "freely" and not is_open:
-        amounts = Amounts(amount, amount // 2, 1, amount // 3, amount // 4)
-        return await limiter.reserve_freely(id_, SCOPES, now_ms, amounts, QUOTAS, (2 * amount, amount))
+        taken, room = (amount, amount // 2, 1, NO_PIECES), (2 * amount, amount, amount // 3, amount // 4)
+        return await limiter.reserve_freely(id_, SCOPES, now_ms, taken, QUOTAS, room)
     if name == "adjust":
         await limiter.adjust(SCOPES, now_ms, amount)
     if not is_open:

@@ -347,6 +347,7 @@ async def test_a_plan_holds_what_the_price_of_now_asks_for(
         for lists_price in (dearer, None, dearer, price):
             with monkeypatch.context() as patch:
                 patch.setattr(lists, "price", lambda _provider, _model, found=lists_price: found)
+                lists.changes += 1
                 for _ in range(2):
                     assert (await side.ask(NAMES[0], 0, usual)).status == 200
         await _quiet(side)

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from proxy.core.limit_kinds import NO_PIECES
 from proxy.policy.quota import (
     Amounts,
     Hold,
@@ -481,7 +482,7 @@ def test_it_admits_freely_as_far_as_every_limit_leaves_room() -> None:
     def admits(
         request_id: int, limits: tuple[Quota, ...], likely_pusd: int = 0, left: tuple[int, int] = (0, 0)
     ) -> bool:
-        return book.reserve_freely(request_id, ANNA, NOON, Amounts(10, 5, 1, likely_pusd), limits, left)
+        return book.reserve_freely(request_id, ANNA, NOON, (10, 5, 1, NO_PIECES), limits, (*left, likely_pusd, 0))
 
     assert not admits(1, quotas, left=(101, 5))
     assert not admits(1, quotas, left=(10, 51))

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from proxy.core.done import NOTHING_LEFT, Done
 from proxy.core.latch import Latch
-from proxy.core.limit_kinds import NO_PIECES
+from proxy.core.limit_kinds import NO_PIECES, Taken
 from proxy.policy.quota import (
     NOT_KNOWN,
     Amounts,
@@ -20,6 +20,7 @@ from proxy.policy.quota import (
     Models,
     Quota,
     QuotaBook,
+    Room,
     SettledRow,
     set_scope,
     use_case_scope,
@@ -54,13 +55,13 @@ class Limiter(Protocol):
         id_: int,
         scopes: tuple[str, ...],
         now_ms: int,
-        amounts: Amounts,
+        taken: Taken,
         quotas: Sequence[Quota],
-        left: tuple[int, int],
+        room: Room,
     ) -> Awaitable[bool]:
-        """Hold the amounts for a request that takes no pieces, where hard limits on cost and tokens leave more.
+        """Hold what a request takes, no pieces, where its limits leave more.
 
-        left: how much, at least what is held. False: nothing is held, and reserve() may all the same find room for it.
+        room: how much, at least what is held. False: nothing is held, and reserve() may all the same find room for it.
         """
         ...
 
@@ -203,11 +204,11 @@ class MemoryLimiter:
         id_: int,
         scopes: tuple[str, ...],
         now_ms: int,
-        amounts: Amounts,
+        taken: Taken,
         quotas: Sequence[Quota],
-        left: tuple[int, int],
+        room: Room,
     ) -> Awaitable[bool]:
-        return HELD if self.book.reserve_freely(id_, scopes, now_ms, amounts, quotas, left) else _NOT_HELD
+        return HELD if self.book.reserve_freely(id_, scopes, now_ms, taken, quotas, room) else _NOT_HELD
 
     def raise_hold(self, id_: int, more: Amounts, quotas: Sequence[Quota]) -> Awaitable[LimitExceeded | None]:
         outcome = self.book.extend(id_, more, quotas)

@@ -6,6 +6,7 @@ out wherever every limit leaves twice of it, or more: then nothing is lowered. W
 
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
@@ -29,14 +30,15 @@ from proxy.policy.pricing import (
     plain_terms,
     plain_worst_case_pusd,
 )
-from proxy.policy.quota import Amounts
+from proxy.policy.quota import NO_ROOM
+from proxy.providers.model_lists import ModelLists
 from proxy.providers.provider import ProviderRow
 from proxy.storage.rows import OpenRow
 from proxy.wire.body import dump_body
 
 _new_tuple = tuple.__new__  # read from its class it would take longer than the call
 _FIELDS = OpenRow._fields
-_WHO = slice(_FIELDS.index("user"), _FIELDS.index("reserved_pusd"))
+_WHO = slice(_FIELDS.index("day"), _FIELDS.index("reserved_pusd"))
 _THERE = slice(_FIELDS.index("target_provider"), None)
 
 _NOTHING = (0, 0)
@@ -48,10 +50,10 @@ Held = tuple[Reservation, Awaitable[bool]]
 class PlainAdmission(Struct, eq=False):
     """What reservations of plain chats of one user on one route have in common.
 
-    who, there: columns of OpenRow before and behind those that differ. is_limited: limits count cost or tokens, or
-    bound the answer. priced: provider and model of each target that may be charged, with the price that terms are made
-    of, which is looked up each time. terms: of each; empty: one has no price, and none is needed; None: they bound
-    nothing, or reserve() has something to say of a price.
+    who, there: columns of OpenRow before and behind those that differ; the first is the day, which is that of a quarter
+    of an hour. is_limited: limits count cost or tokens, or bound the answer. priced: provider and model of each target
+    that may be charged, with its price as of so many changes of price lists. terms: of each; empty: one has no price,
+    and none is needed; None: they bound nothing, or reserve() has something to say of a price.
     """
 
     who: tuple[Any, ...]
@@ -59,9 +61,20 @@ class PlainAdmission(Struct, eq=False):
     is_limited: bool
     priced: tuple[tuple[ProviderRow, str, Price | None], ...]
     terms: tuple[PlainTerms, ...] | None
-    quarter: int = -1  # of an hour, of the last one
-    day: str = ""  # that it is in
+    changes: int
+    quarter: int = -1
     end: PlainEnd = field(default_factory=PlainEnd)  # what the ends have in common
+
+    def price_again(self, allowance: Allowance, lists: ModelLists) -> None:
+        """Look up the prices, as some may have changed."""
+        self.changes = lists.changes
+        self.priced = tuple((provider, model, lists.price(provider, model)) for provider, model, _ in self.priced)
+        self.terms = _terms_of(self.priced, allowance, is_limited=self.is_limited)
+
+    def move_to(self, quarter: int, zone: ZoneInfo) -> None:
+        """Enter another quarter of an hour."""
+        self.quarter = quarter
+        self.who = (day_of_quarter(quarter, zone), *self.who[1:])
 
 
 def plain_admission(
@@ -79,10 +92,11 @@ def plain_admission(
     if any(":" in target.model or "@" in target.model for target in targets):  # names that stand for features
         return None
     priced = [(snapshot.providers[one.provider], one.model) for one in targets if one.static is None]
-    known = tuple((provider, model, services.model_lists.price(provider, model)) for provider, model in priced)
-    is_limited = _is_limited(context.identity.allowance)
-    terms = _terms_of(known, context.identity.allowance, is_limited=is_limited)
-    return PlainAdmission(columns[_WHO], columns[_THERE], is_limited, known, terms)
+    allowance, lists = context.identity.allowance, services.model_lists
+    known = tuple((provider, model, lists.price(provider, model)) for provider, model in priced)
+    is_limited = _is_limited(allowance)
+    terms = _terms_of(known, allowance, is_limited=is_limited)
+    return PlainAdmission(columns[_WHO], columns[_THERE], is_limited, known, terms, lists.changes)
 
 
 def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Route, services: Services) -> Held | None:
@@ -95,17 +109,12 @@ def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Rou
         return None
     identity = context.identity
     allowance = identity.allowance
-    find_price = services.model_lists.price
-    for provider, model, price in admission.priced:
-        if find_price(provider, model) is not price:
-            known = tuple((provider, model, find_price(provider, model)) for provider, model, _ in admission.priced)
-            admission.priced = known
-            admission.terms = _terms_of(known, allowance, is_limited=admission.is_limited)
-            break
+    if admission.changes != services.model_lists.changes:
+        admission.price_again(allowance, services.model_lists)
     terms = admission.terms
     if terms is None:
         return None
-    size_bytes, tokens, left_pusd, left_tokens, expected = context.size_bytes, None, 0, 0, _NOTHING
+    size_bytes, tokens, left_tokens, room = context.size_bytes, None, 0, NO_ROOM
     if admission.is_limited:
         answer_tokens = _whole_answer(terms, asked, allowance)
         if answer_tokens is None:
@@ -116,8 +125,6 @@ def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Rou
             tokens = left_tokens = _input_tokens(terms, size_bytes) + answer_tokens
             if allowance.has_hard_tokens:
                 left_tokens += answer_tokens
-        if allowance.has_soft:
-            expected = likely(admission.priced[0][2], BodyFacts(size_bytes, asked))
         if allowance.has_hard_cost or (asked is None and allowance.has_hard_tokens):
             if asked is None and (admission.priced[0][0].has_forms or services.forms.learnt):
                 return None
@@ -135,22 +142,23 @@ def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Rou
             amount_pusd = cost_pusd
     if amount_pusd is not None and amount_pusd > MAX_PUSD:
         return None
-    if allowance.has_hard_cost and amount_pusd is not None:
-        left_pusd = 2 * amount_pusd
+    if admission.is_limited:
+        left_pusd = 2 * amount_pusd if allowance.has_hard_cost and amount_pusd is not None else 0
+        soft = likely(admission.priced[0][2], BodyFacts(size_bytes, asked)) if allowance.has_soft else _NOTHING
+        room = (left_pusd, left_tokens, *soft)
     id_, now_ms, streamed = context.id, context.started_ms, body.get("stream") is True
     quarter = now_ms // QUARTER_MS
     if quarter != admission.quarter:
-        admission.quarter, admission.day = quarter, day_of_quarter(quarter, context.snapshot.zone)
-    columns = (id_, now_ms, admission.day, *admission.who, amount_pusd, tokens, int(streamed), *admission.there)
-    row = _new_tuple(OpenRow, columns)
-    end = admission.end
+        admission.move_to(quarter, context.snapshot.zone)
+    # at a third of what stars would take
+    columns = (id_, now_ms) + admission.who + (amount_pusd, tokens, int(streamed)) + admission.there  # noqa: RUF005
+    row, end = _new_tuple(OpenRow, columns), admission.end
     reservation = Reservation(row, amount_pusd, route, identity, None, id_, streamed, tokens, NONE_ASKED, end)
-    amounts = _new_tuple(Amounts, (amount_pusd or 0, tokens or 0, 1, *expected, amount_pusd is not None, NO_PIECES))
     scopes = allowance.scopes
     if limiter.model_sets:
         scopes = limiter.with_models(scopes, route.places)
-    left = left_pusd, left_tokens
-    return reservation, limiter.reserve_freely(id_, scopes, now_ms, amounts, allowance.quotas, left)
+    taken = amount_pusd or 0, tokens or 0, 1, NO_PIECES
+    return reservation, limiter.reserve_freely(id_, scopes, now_ms, taken, allowance.quotas, room)
 
 
 def _is_limited(allowance: Allowance) -> bool:

@@ -1,7 +1,6 @@
 """The most that a request can cost, before it is sent; and the output length that a budget can pay."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -161,10 +160,11 @@ def worst_case_pusd(prices: Iterable[Price], facts: BodyFacts, max_output_tokens
     return worst
 
 
-class PlainTerms(NamedTuple):
+class PlainTerms(Struct, frozen=True, gc=False):
     """What the worst case of plain chats at one price is made of, beside their length and the maximum that they name.
 
-    context_tokens, output_max_tokens: by the price list; None: it names none.
+    context_tokens, output_max_tokens: by the price list; None: it names none. input_pusd, output_pusd: for a token,
+    where both are whole pico-USD, as nearly all are; else 0.
     """
 
     input_ausd: int
@@ -172,6 +172,8 @@ class PlainTerms(NamedTuple):
     request_pusd: int
     context_tokens: int | None
     output_max_tokens: int | None
+    input_pusd: int = 0
+    output_pusd: int = 0
 
 
 def plain_terms(price: Price) -> PlainTerms | None:
@@ -179,12 +181,18 @@ def plain_terms(price: Price) -> PlainTerms | None:
     if price.override_dearest or price.takes_no_bound:
         return None
     dearest = price.base_dearest
+    input_pusd, of_input = divmod(dearest.input_ausd, AUSD_PER_PUSD)
+    output_pusd, of_output = divmod(dearest.output_ausd, AUSD_PER_PUSD)
+    if of_input or of_output:
+        input_pusd = output_pusd = 0
     return PlainTerms(
         dearest.input_ausd,
         dearest.output_ausd,
         dearest.request_pusd,
         price.context_tokens,
         price.output_limit_tokens,
+        input_pusd,
+        output_pusd,
     )
 
 
@@ -200,17 +208,19 @@ def plain_worst_case_pusd(terms: PlainTerms, size_bytes: int, asked: int | None)
 
     None: nothing bounds the answer.
     """
-    input_ausd, output_ausd, request_pusd, context_tokens, limit = terms
-    prompt = size_bytes + TEMPLATE_TOKENS
+    prompt, context_tokens, limit = size_bytes + TEMPLATE_TOKENS, terms.context_tokens, terms.output_max_tokens
     if context_tokens is not None and prompt > context_tokens:
         prompt = context_tokens
-    cost_pusd = request_pusd - (-prompt * input_ausd // AUSD_PER_PUSD)
-    if output_ausd:
-        output = limit if asked is None else asked if limit is None or asked < limit else limit
+    output = limit if asked is None or (limit is not None and asked > limit) else asked
+    input_pusd, output_pusd = terms.input_pusd, terms.output_pusd
+    if input_pusd and output_pusd and output is not None and output > 0:  # nearly always
+        return terms.request_pusd + prompt * input_pusd + output * output_pusd
+    cost_pusd = terms.request_pusd - (-prompt * terms.input_ausd // AUSD_PER_PUSD)
+    if terms.output_ausd:
         if output is None:
             return None
         if output > 0:
-            cost_pusd -= -output * output_ausd // AUSD_PER_PUSD
+            cost_pusd -= -output * terms.output_ausd // AUSD_PER_PUSD
     return cost_pusd
 
 

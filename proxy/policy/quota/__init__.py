@@ -13,12 +13,14 @@ from proxy.policy.quota.model_set import (
     undated,
 )
 from proxy.policy.quota.quota import (
+    NO_ROOM,
     Amounts,
     LimitExceeded,
     LimitRow,
     Mode,
     Quota,
     QuotaError,
+    Room,
     SettledRow,
     refusal_order,
     scopes_of,
@@ -28,6 +30,7 @@ from proxy.policy.quota.scope_totals import Hold
 
 __all__ = [
     "NOT_KNOWN",
+    "NO_ROOM",
     "Amounts",
     "CountedLimit",
     "FineRows",
@@ -40,6 +43,7 @@ __all__ = [
     "Quota",
     "QuotaBook",
     "QuotaError",
+    "Room",
     "SettledRow",
     "fine_rows",
     "is_counted",

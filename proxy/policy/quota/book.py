@@ -20,6 +20,7 @@ from proxy.policy.quota.quota import (
     LimitRow,
     Quota,
     QuotaError,
+    Room,
     SettledRow,
     first_refusal,
     scopes_of,
@@ -126,24 +127,21 @@ class QuotaBook:
         request_id: object,
         scopes: tuple[str, ...],
         now_ms: int,
-        amounts: Amounts,
+        taken: Taken,
         quotas: Sequence[Quota],
-        left: tuple[int, int],
+        room: Room,
     ) -> bool:
         """Admit a request that takes no pieces as check_and_reserve() does, where its limits leave more than it needs.
 
-        left: what hard ones on cost and tokens must leave, at least its amounts. False: nothing is changed.
+        room: at least what it takes. False: nothing is changed.
         """
         if request_id in self._open:
             raise QuotaError(f"request {request_id} is already open")
         if now_ms >= self._fold_due_ms:
             self._fold(now_ms)
-        cost_pusd, tokens, requests, likely_pusd, likely_tokens, _, pieces = amounts
-        if quotas:
-            left_pusd, left_tokens = left
-            if not self._windows(quotas, now_ms).leave(left_pusd, left_tokens, (likely_pusd, likely_tokens)):
-                return False
-        self._reserve(request_id, scopes, now_ms, (cost_pusd, tokens, requests, pieces), True)
+        if quotas and not self._windows(quotas, now_ms).leave(room):
+            return False
+        self._reserve(request_id, scopes, now_ms, taken, True)
         return True
 
     def refused(self, now_ms: int, amounts: Amounts, quotas: Sequence[Quota]) -> LimitExceeded | None:

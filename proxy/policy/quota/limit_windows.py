@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from proxy.core.limit_kinds import BY_NAME, COST, INDEX, REQUESTS, TOKENS
-from proxy.policy.quota.quota import Amounts, LimitExceeded, LimitRow, Quota, QuotaError, refusal_order
+from proxy.policy.quota.quota import Amounts, LimitExceeded, LimitRow, Quota, QuotaError, Room, refusal_order
 from proxy.policy.quota.scope_totals import FOREVER_MS, ScopeTotals, WindowTotals
 from proxy.policy.quota.window import CALENDAR, HOUR_MS, rolling_hours
 
@@ -159,11 +159,9 @@ class LimitWindows:
                 least = left
         return least
 
-    def leave(self, cost_pusd: int, tokens: int, likely: Sequence[int]) -> bool:
-        """Return whether each limit leaves so much, and a request; likely: what soft ones count, in the same order.
-
-        Limits on what few requests take are not looked at.
-        """
+    def leave(self, room: Room) -> bool:
+        """Return whether each limit leaves so much, and a request. Those on what few requests take are not asked."""
+        cost_pusd, tokens, _, _ = room
         for taken, most_pusd, most_tokens, most_requests in self._strict:
             if (
                 taken[COST] + cost_pusd > most_pusd
@@ -172,7 +170,7 @@ class LimitWindows:
             ):
                 return False
         for place, settled, most in self._soft:
-            if settled[place] + likely[place] >= most:
+            if settled[place] + room[place + 2] >= most:
                 return False
         for quota, totals in self.open:  # noqa: SIM110 - all() would take three times as long
             if totals.running >= quota.amount:

@@ -73,6 +73,11 @@ class Amounts(NamedTuple):
         return (self.estimate_pusd, self.estimate_tokens, self.requests, *self.pieces)
 
 
+Room = tuple[int, int, int, int]
+"""What limits must leave: hard ones of cost and of tokens, and soft ones of both."""
+NO_ROOM: Room = (0, 0, 0, 0)
+
+
 class LimitExceeded(Struct, frozen=True):
     """Nothing was changed. needed is what the request asked of this quota.
 
