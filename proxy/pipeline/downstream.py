@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.providers.transport.base import Room
 
 
 class BodyTooLargeError(Exception):
@@ -19,13 +20,6 @@ class BodyIncompleteError(Exception):
 
 class Reply(Protocol):
     """An answer as its downstream returns it, complete or begun. The server sends the rest."""
-
-
-class Room(Protocol):
-    """Whether a client reads. choked: drained() is to be awaited before the next piece."""
-
-    @property
-    def choked(self) -> bool: ...
 
 
 class Downstream(Protocol):
@@ -78,7 +72,7 @@ class Downstream(Protocol):
     def chunks_writer(self) -> tuple[Callable[[bytes], object], Room] | None:
         """Return what writes pieces that have the framing of chunks of HTTP/1.1, and the room for them; None: nothing.
 
-        Once the client has gone it raises ConnectionError, or does nothing where the request is told of that anyway.
+        Written to a client that has gone they are lost: the request is told of that.
         """
         ...
 

@@ -13,7 +13,7 @@ from proxy.providers.dialect import PreparedBody
 from proxy.providers.key import NO_KEY
 from proxy.providers.openai import OpenAIDialect
 from proxy.providers.provider import ProviderRow
-from proxy.providers.transport.base import ConnectionCounts, MayEnd, Take, TakeChunks, TransportError, read_to
+from proxy.providers.transport.base import ChunkPassage, ConnectionCounts, MayEnd, Take, TransportError, read_to
 from proxy.wire.body import wants_usage
 from proxy.wire.endpoint import Endpoint
 from proxy.wire.headers import header_lines, pick_response_headers
@@ -62,7 +62,7 @@ class StaticResponse:
         body, self._body = self._body, b""
         return body
 
-    def pump(self, take: Take, take_chunks: TakeChunks | None = None) -> Coroutine[Any, Any, bool]:  # noqa: ARG002 - no chunks
+    def pump(self, take: Take, passage: ChunkPassage | None = None) -> Coroutine[Any, Any, bool]:  # noqa: ARG002 - no chunks
         return read_to(self, take)
 
     def abort(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from proxy.providers.dialect import TranslationError, Translator
-from proxy.providers.transport.base import Take, TakeChunks, UpstreamResponse
+from proxy.providers.transport.base import ChunkPassage, Take, UpstreamResponse
 from proxy.providers.transport.errors import TransportError
 from proxy.wire.headers import header_lines, pick_response_headers
 
@@ -62,7 +62,7 @@ class TranslatedResponse:
                 return piece
         return self._finished()
 
-    async def pump(self, take: Take, take_chunks: TakeChunks | None = None) -> bool:  # noqa: ARG002 - other bytes leave
+    async def pump(self, take: Take, passage: ChunkPassage | None = None) -> bool:  # noqa: ARG002 - other bytes leave
         """Hand each translated piece to take; True at the end, False as soon as take says so."""
 
         def take_translated(chunk: bytes) -> bool:

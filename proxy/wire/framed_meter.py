@@ -77,6 +77,15 @@ class FramedMeter:
         if not self._nothing_begun:
             return False
         before, behind, between, spans = self._in_chunks
+        payload_at, text_at, text_end, _, size_bytes = spans[read[:CHUNK_HEAD_BYTES]]
+        if read[payload_at:text_at] != before:
+            return False
+        if read[text_end:] == behind and not between:  # one alone, as nearly always
+            if _COLON in read[text_at:text_end]:
+                return False
+            self.data_lines += 1
+            self.told_bytes += size_bytes
+            return True
         at, end, events, told_bytes = 0, len(read), 0, 0
         while at < end:
             payload_at, text_at, text_end, next_at, size_bytes = spans[read[at : at + CHUNK_HEAD_BYTES]]

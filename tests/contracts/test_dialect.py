@@ -11,7 +11,7 @@ from proxy.policy.key_ring import KeyFacts
 from proxy.providers.dialect import Dialect, TranslationError
 from proxy.providers.key import NO_KEY, Key
 from proxy.providers.translated import TranslatedResponse
-from proxy.providers.transport.base import Take, TakeChunks, TransportError, UpstreamResponse, read_to
+from proxy.providers.transport.base import ChunkPassage, Take, TransportError, UpstreamResponse, read_to
 from proxy.wire.answer_text import AnswerText
 from proxy.wire.endpoint import CHAT, ENDPOINTS, Endpoint, Meter
 from proxy.wire.error import error_of_body
@@ -61,7 +61,7 @@ class CutResponse:
             raise TransportError("broken", "ended here", dispatched=True)
         return next(self._pieces, b"")
 
-    async def pump(self, take: Take, take_chunks: TakeChunks | None = None) -> bool:  # noqa: ARG002 - no chunks
+    async def pump(self, take: Take, passage: ChunkPassage | None = None) -> bool:  # noqa: ARG002 - no chunks
         return await read_to(self, take)
 
     def abort(self) -> None:

@@ -26,8 +26,8 @@ MUTATIONS: Final = (
     Mutation(
         "chunks-that-nobody-waits-with",
         "What a slow client has not read yet is held in memory where it passes in the chunks that it came in.",
-        (Patch("StreamRelay._take_chunks", "return not self.room.choked", "return True"),),
-        ("tests/streams/test_chunks.py::test_a_client_that_has_no_room",),
+        (Patch("UpstreamConnection.data_received", "passage.room.choked", "False"),),
+        ("tests/providers/test_whole_chunks.py::test_a_full_client_is_waited_for",),
     ),
     Mutation(
         "chunks-of-an-older-version",

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.providers.deadlines import Deadlines
+from proxy.providers.transport.base import ChunkPassage
 from proxy.providers.transport.pool.connection import UpstreamConnection
 from proxy.providers.transport.pool.response import PooledResponse
 
@@ -83,21 +85,22 @@ def pumped(reads: Sequence[bytes], refused: int) -> tuple[bytes, list[bytes], bo
         body.extend(piece)
         return True
 
-    def take_chunks(read: bytes) -> bool | None:
-        payloads = payloads_of(read)
-        if not payloads or len(chunks) % (refused + 1) == refused:
+    def knows(read: bytes) -> bool:
+        if not payloads_of(read) or len(chunks) % (refused + 1) == refused:
             chunks.append(b"")
-            return None
-        chunks.append(read)
-        body.extend(b"".join(payloads))
+            return False
         return True
+
+    def write(read: bytes) -> None:
+        chunks.append(read)
+        body.extend(b"".join(payloads_of(read)))
 
     async def run() -> bool:
         connection = UpstreamConnection(asyncio.get_running_loop(), Owner())
         connection.connection_made(Wire())
         answer = connection.send(b"", None, 0.0, DEADLINES)
         connection.data_received(HEAD)
-        pump = asyncio.ensure_future(answer.pump(take, take_chunks))
+        pump = asyncio.ensure_future(answer.pump(take, ChunkPassage(knows, write, SimpleNamespace(choked=False))))
         await asyncio.sleep(0)
         for read in reads:
             connection.data_received(read)
@@ -167,9 +170,7 @@ def test_a_full_client_is_waited_for() -> None:
         pieces.append(piece)
         return True
 
-    def take_chunks(read: bytes) -> bool:
-        chunks.append(read)
-        return False
+    passage = ChunkPassage(lambda _: True, chunks.append, SimpleNamespace(choked=True))
 
     async def run() -> None:
         connection = UpstreamConnection(asyncio.get_running_loop(), Owner())
@@ -177,7 +178,7 @@ def test_a_full_client_is_waited_for() -> None:
         answer = connection.send(b"", None, 0.0, DEADLINES)
         connection.data_received(HEAD)
         for reads in (framed[:2], framed[2:3], framed[3:]):
-            pump = asyncio.ensure_future(answer.pump(take, take_chunks))
+            pump = asyncio.ensure_future(answer.pump(take, passage))
             await asyncio.sleep(0)
             for read in reads:
                 connection.data_received(read)

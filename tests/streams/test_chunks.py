@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,15 +78,15 @@ async def _ask(found: Place, reads: list[bytes]) -> Answer:
 
 async def test_the_same_bytes_and_the_same_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = 0
-    take_chunks = StreamRelay._take_chunks
+    knows_chunks = StreamMeter.knows_chunks
 
-    def counted(self: StreamRelay, chunks: bytes) -> bool | None:
+    def counted(self: StreamMeter, read: bytes) -> bool:
         nonlocal passed
-        taken = take_chunks(self, chunks)
-        passed += 0 if taken is None else chunks.count(b"\n\n")
-        return taken
+        known = knows_chunks(self, read)
+        passed += known * read.count(b"\n\n")
+        return known
 
-    monkeypatch.setattr(StreamRelay, "_take_chunks", counted)
+    monkeypatch.setattr(StreamMeter, "knows_chunks", counted)
     async with place(tmp_path) as found:
         for n, (way, (reads, least)) in enumerate(WAYS.items()):
             passed = 0
@@ -110,21 +109,3 @@ async def test_a_client_that_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await client.hang_up()
         row = await found.booked()
         assert (row["cost_pusd"], row["cost_source"], row["flags"]) == (2_000_000, "provider", "client_gone")
-
-
-def test_a_client_that_has_no_room() -> None:
-    """The provider is read no further than a client reads, and what a client that has gone would get is not written."""
-    relay = StreamRelay.__new__(StreamRelay)
-    written: list[bytes] = []
-    relay.meter, relay.looks = StreamMeter(), False
-    relay.write_chunks, relay.room = written.append, SimpleNamespace(choked=False)
-    for event in WORDS[:3]:
-        relay.meter.feed(event)
-    chunks = b"".join(map(chunk, WORDS[3:5]))
-    assert relay._take_chunks(chunks) is True
-    relay.room = SimpleNamespace(choked=True)
-    assert relay._take_chunks(chunks) is False
-    assert written == [chunks, chunks]
-    relay.looks = True
-    assert relay._take_chunks(chunks) is None
-    assert written == [chunks, chunks]

@@ -9,7 +9,7 @@ from proxy.pipeline.values.attempt import CHECK, Attempt
 from proxy.pipeline.values.settlement import CHECKS
 from proxy.policy.answer_check import MAX_CHARS, answer_text, check
 from proxy.policy.failure import Failure
-from proxy.providers.transport.base import TakeChunks, TransportError, UpstreamResponse
+from proxy.providers.transport.base import ChunkPassage, TransportError, UpstreamResponse
 from proxy.wire.answer_text import AnswerText
 from proxy.wire.parsed_answer import ParsedAnswer, read_message
 
@@ -25,7 +25,7 @@ class CheckedStreamRelay(BufferedStream):
         self._spoken.feed(chunk)
         return super()._keep(chunk)
 
-    def chunks_taker(self) -> TakeChunks | None:
+    def chunk_passage(self) -> ChunkPassage | None:
         """Return None: each event is looked into."""
         return None
 

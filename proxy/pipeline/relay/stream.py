@@ -1,13 +1,12 @@
 """A stream to the client as it comes: a meter listens, and the last bytes wait for the settlement."""
 
 import asyncio
-from collections.abc import Callable
 
 from proxy.core.errors import ApiError
-from proxy.pipeline.downstream import Reply, Room
+from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
 from proxy.pipeline.relay.base import Relay
-from proxy.providers.transport.base import TakeChunks, TransportError
+from proxy.providers.transport.base import ChunkPassage, TransportError
 from proxy.providers.transport.inflate import ENCODINGS
 from proxy.wire.endpoint import Meter
 from proxy.wire.redact import ErrorScreen
@@ -23,8 +22,7 @@ class StreamRelay(Relay):
     """Server-sent events: forwarded as they come, from ``data: [DONE]`` on held until the settlement is on disk."""
 
     meter: Meter
-    write_chunks: Callable[[bytes], object]  # to the client as they are
-    room: Room
+    passage: ChunkPassage | None = None  # of chunks that go to the client as they are
     tail = b""  # the last bytes that went to the client
     stopped = False  # nothing came after [DONE], and we stopped reading
     packed = False  # in a way that cannot be decompressed here: it passes unread
@@ -56,10 +54,10 @@ class StreamRelay(Relay):
 
         Reading waits for a slow client.
         """
-        answer, context, meter, take_chunks = self.answer, self.context, self.meter, self.chunks_taker()
+        answer, context, meter, passage = self.answer, self.context, self.meter, self.chunk_passage()
         try:
             while not meter.done:
-                if await answer.pump(self._take, take_chunks):
+                if await answer.pump(self._take, passage):
                     return None
                 if not meter.done:
                     await context.drained()
@@ -117,24 +115,12 @@ class StreamRelay(Relay):
             return None
         return self.note_broken(TransportError("broken", "the stream ended early", dispatched=True))
 
-    def chunks_taker(self) -> TakeChunks | None:
-        """Return what takes chunks that go to the client as they came, framing and all; None: none do."""
-        found = None if self.meter.cuts else self.context.downstream.chunks_writer()
-        if found is None:
-            return None
-        self.write_chunks, self.room = found
-        return self._take_chunks
-
-    def _take_chunks(self, chunks: bytes) -> bool | None:
-        """Pass chunks on whose payloads are events that are known, and change nothing; None: there are others."""
-        if self.looks or not self.meter.knows_chunks(chunks):
-            return None
-        try:
-            self.write_chunks(chunks)
-        except ConnectionError:
-            self.context.set_gone()
-            return True
-        return not self.room.choked
+    def chunk_passage(self) -> ChunkPassage | None:
+        """Return the way of chunks whose payloads are events that are known; None: all are taken apart."""
+        found = None if self.meter.cuts or self.context.gone else self.context.downstream.chunks_writer()
+        if found is not None:
+            self.passage = ChunkPassage(self.meter.knows_chunks, *found)
+        return self.passage
 
     def _take(self, chunk: bytes) -> bool:
         """Pass one piece on; False: there is something to wait for before the next."""
@@ -200,6 +186,8 @@ class StreamRelay(Relay):
 
     def _gone(self) -> None:
         self.looks = True
+        if self.passage is not None:
+            self.passage.close()
         self.attempt_result.served_by = self.meter.provider or self.attempt_result.served_by
         self.when_gone()
 

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import DummyCookieJar
 
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import NO_CONTENT, ConnectionCounts, MayEnd, Take, TakeChunks, read_to
+from proxy.providers.transport.base import NO_CONTENT, ChunkPassage, ConnectionCounts, MayEnd, Take, read_to
 from proxy.providers.transport.connect_errors import no_connection, no_tls, refused_by_proxy, timed_out
 from proxy.providers.transport.errors import Kind, TransportError
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
@@ -128,7 +128,7 @@ class AiohttpResponse:
             ) from None
         return piece
 
-    def pump(self, take: Take, take_chunks: TakeChunks | None = None) -> Coroutine[Any, Any, bool]:  # noqa: ARG002 - aiohttp takes the framing off
+    def pump(self, take: Take, passage: ChunkPassage | None = None) -> Coroutine[Any, Any, bool]:  # noqa: ARG002 - aiohttp takes the framing off
         return read_to(self, take)
 
     async def _read(self) -> bytes:

@@ -31,16 +31,41 @@ class ConnectionCounts(NamedTuple):
 NO_CONTENT = "the provider sent keep-alives, but no content within the first-token time-out"
 
 Take = Callable[[bytes], bool]  # takes the next piece; False: no more for now
-TakeChunks = Callable[[bytes], bool | None]
-"""Takes a read that begins between two chunks of HTTP/1.1, with all framing, if it is whole ones that it knows.
-
-As take, but for None: it has taken nothing, and take gets the payload.
-"""
+Knows = Callable[[bytes], bool]
+"""Returns whether a read that begins between two chunks of HTTP/1.1 is whole ones that need no reading."""
 MayEnd = Callable[[], Awaitable[None]]
 """Awaited once, before the last bytes of a body leave: what goes out before them is no request that can be acted on.
 
 What it raises ends the exchange and is raised by send(); the provider has been asked for nothing then.
 """
+
+
+class Room(Protocol):
+    """Whether a client reads. choked: there is something to wait for before the next piece."""
+
+    @property
+    def choked(self) -> bool: ...
+
+
+class ChunkPassage:
+    """The way of chunks that go to the client as they came, framing and all, without a step between.
+
+    write does nothing to a client that has gone. Once nothing is to pass, close() it.
+    """
+
+    __slots__ = ("knows", "room", "write")
+
+    def __init__(self, knows: Knows, write: Callable[[bytes], object], room: Room) -> None:
+        self.knows = knows
+        self.write = write
+        self.room = room
+
+    def close(self) -> None:
+        self.knows = _knows_nothing
+
+
+def _knows_nothing(_read: bytes) -> bool:
+    return False
 
 
 async def read_to(answer: "UpstreamResponse", take: Take) -> bool:
@@ -87,10 +112,10 @@ class UpstreamResponse(Protocol):
         """Return the next piece as it came, b"" at the end; raises TransportError if the answer breaks."""
         ...
 
-    async def pump(self, take: Take, take_chunks: TakeChunks | None = None) -> bool:
+    async def pump(self, take: Take, passage: ChunkPassage | None = None) -> bool:
         """Pass each piece to take as it comes; return True at the end, False as soon as take does. Raises as read().
 
-        take_chunks: asked first for a read that begins between two chunks, by a transport that sees the framing.
+        passage: for what it knows, in place of take, by a transport that sees the framing.
         """
         ...
 

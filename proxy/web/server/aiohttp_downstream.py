@@ -7,8 +7,9 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply, Room
+from proxy.pipeline.downstream import BodyIncompleteError, BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.providers.transport.base import Room
 from proxy.web.server.peer import address_of
 from proxy.web.server.response import (
     UNSENT_MAX_BYTES,
@@ -104,12 +105,17 @@ class AiohttpDownstream:
         return self._write_as_it_is(chunk(data) if self._chunked else data)
 
     def chunks_writer(self) -> tuple[Callable[[bytes], object], Room] | None:
-        return (self._write_as_it_is, self) if self._chunked else None
+        return (self._write_chunks, self) if self._chunked else None
 
     @property
     def choked(self) -> bool:
         transport = self.request.transport
         return transport is not None and transport.get_write_buffer_size() > UNSENT_MAX_BYTES
+
+    def _write_chunks(self, chunks: bytes) -> None:
+        transport = self.request.transport
+        if transport is not None:
+            transport.write(chunks)
 
     def _write_as_it_is(self, data: bytes) -> bool:
         transport = self._transport()

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from proxy.core.latch import Latch
-from proxy.pipeline.downstream import BodyTooLargeError, Reply, Room
+from proxy.pipeline.downstream import BodyTooLargeError, Reply
 from proxy.pipeline.values.request_headers import RequestHeaders
+from proxy.providers.transport.base import Room
 from proxy.web.server.peer import address_of
 from proxy.web.server.response import RawResponse, StreamEnd, all_but_end, stream_head, whole_bytes, whole_of_lines
 from proxy.wire.headers import header_lines

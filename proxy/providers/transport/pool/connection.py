@@ -175,19 +175,13 @@ class UpstreamConnection(asyncio.Protocol):
         if answer is None:  # an answer without a request
             self.abort()
             return
-        take_chunks = answer.take_chunks
-        if take_chunks is not None and answer.between_chunks:  # llhttp stands between two then as before
-            try:
-                may_go_on = take_chunks(data)
-            except Exception as error:  # noqa: BLE001 - raised again in pump()
-                answer.fault = error
-                answer.wake()
-                return
-            if may_go_on is not None:
-                answer.fed = True
-                if not may_go_on:
-                    self._stop_pump(answer)
-                return
+        passage = answer.passage
+        if passage is not None and answer.between_chunks and passage.knows(data):
+            passage.write(data)  # llhttp stands between two then as before
+            answer.fed = True
+            if passage.room.choked:
+                self._stop_pump(answer)
+            return
         if answer.failed:
             return
         had_head = answer.status != 0
@@ -232,7 +226,7 @@ class UpstreamConnection(asyncio.Protocol):
         else:  # to the reader in pump(), without waking it
             self._bare_bytes = 0
             piece = came[0] if len(came) == 1 else b"".join(came)
-            answer.between_chunks = answer.take_chunks is not None and are_chunks(data, came)
+            answer.between_chunks = answer.passage is not None and are_chunks(data, came)
             came.clear()
             try:
                 if answer.take(piece):
@@ -246,7 +240,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _stop_pump(self, answer: PooledResponse) -> None:
         """End pump(): its reader wants no more for now."""
-        answer.take = answer.take_chunks = None
+        answer.take = answer.passage = None
         answer.stopped = True
         answer.wake()
 

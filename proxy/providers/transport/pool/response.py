@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.core.eager_task import InlineFuture
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import NO_CONTENT, Kind, Take, TakeChunks, TransportError, read_to
+from proxy.providers.transport.base import NO_CONTENT, ChunkPassage, Kind, Take, TransportError, read_to
 from proxy.providers.transport.inflate import ENCODINGS, Inflater
 from proxy.providers.transport.pool.known_head import KnownHead
 from proxy.wire.headers import header_lines, pick_response_headers
@@ -38,13 +38,13 @@ class PooledResponse:
         "header",
         "is_at_hand",
         "known",
+        "passage",
         "paused",
         "pieces",
         "start_s",
         "status",
         "stopped",
         "take",
-        "take_chunks",
         "unread_bytes",
         "values",
     )
@@ -71,7 +71,7 @@ class PooledResponse:
         self.paused = False  # reading is stopped until the reader has caught up
         self.fed = True  # something arrived since the last sweep
         self.take: Take | None = None  # the reader waiting in pump()
-        self.take_chunks: TakeChunks | None = None  # and what it takes with its framing
+        self.passage: ChunkPassage | None = None  # and of what it need not see
         self.between_chunks = False  # the last read was whole chunks: the next one begins with another
         self.stopped = False  # take wants no more for now
 
@@ -125,11 +125,11 @@ class PooledResponse:
             raise TransportError("broken", text, dispatched=True) from None
         return piece
 
-    def pump(self, take: Take, take_chunks: TakeChunks | None = None) -> Coroutine[Any, Any, bool]:
+    def pump(self, take: Take, passage: ChunkPassage | None = None) -> Coroutine[Any, Any, bool]:
         """Pass each piece to take; pieces that came together are passed as one. What take raises is raised here."""
-        return self._pump(take, take_chunks) if self._inflater is None else read_to(self, take)
+        return self._pump(take, passage) if self._inflater is None else read_to(self, take)
 
-    async def _pump(self, take: Take, take_chunks: TakeChunks | None) -> bool:
+    async def _pump(self, take: Take, passage: ChunkPassage | None) -> bool:
         while True:
             if self.pieces:
                 if not take(self._taken()):
@@ -137,14 +137,14 @@ class PooledResponse:
             elif self.complete:
                 return True
             else:
-                self.take, self.take_chunks = take, take_chunks
+                self.take, self.passage = take, passage
                 try:
                     await self.change()
                 except asyncio.CancelledError:
                     self.abort()
                     raise
                 finally:
-                    self.take = self.take_chunks = None  # they usually refer to this object: break the cycle
+                    self.take = self.passage = None  # they usually refer to this object: break the cycle
                 if self.fault is not None:
                     fault, self.fault = self.fault, None
                     raise fault
