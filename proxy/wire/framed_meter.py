@@ -81,11 +81,11 @@ class FramedMeter:
         if read[payload_at:text_at] != before:
             return False
         if read[text_end:] == behind and not between:  # one alone, as nearly always
-            if _COLON in read[text_at:text_end]:
-                return False
-            self.data_lines += 1
-            self.told_bytes += size_bytes
-            return True
+            is_known = _COLON not in read[text_at:text_end]
+            if is_known:
+                self.data_lines += 1
+                self.told_bytes += size_bytes
+            return is_known
         at, end, events, told_bytes = 0, len(read), 0, 0
         while at < end:
             payload_at, text_at, text_end, next_at, size_bytes = spans[read[at : at + CHUNK_HEAD_BYTES]]

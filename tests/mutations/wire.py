@@ -18,6 +18,12 @@ MUTATIONS: Final = (
         ("tests/wire/test_stream_meter.py::test_an_event_that_is_known_by_its_ends_is_read_as_any_other",),
     ),
     Mutation(
+        "a-text-that-ends-its-only-chunk",
+        "A chunk that comes alone is known by its ends, whatever stands between them.",
+        (Patch("FramedMeter.knows_chunks", "_COLON not in read[text_at:text_end]", "True"),),
+        ("tests/wire/test_stream_meter.py::test_chunks_are_known_one_or_several",),
+    ),
+    Mutation(
         "a-text-that-ends-its-chunk",
         "Among several chunks in a read one is known by its ends, whatever stands between them.",
         (Patch("FramedMeter.knows_chunks", "_COLON in read[text_at:text_end]", "False"),),

@@ -563,7 +563,8 @@ def test_chunks_are_known_one_or_several() -> None:
     assert meter.knows_chunks(one)
     assert meter.knows_chunks(one + other + one)
     assert meter.data_lines == 7
-    for bad in (one[:-1], one + other[:9], one + b"0\r\n\r\n", b"0" + one, one.replace(b"one", b"a:b"), other[1:]):
+    colon = one.replace(b"one", b"a:b")
+    for bad in (colon, one + colon, one[:-1], one + other[:9], one + b"0\r\n\r\n", b"0" + one, other[1:]):
         assert not meter.knows_chunks(bad)
     assert meter.data_lines == 7
 
