@@ -36,6 +36,11 @@ class InlineFuture(Generic[T]):
         self.error: BaseException | None = None
         self._result: T
 
+    def renew(self) -> None:
+        """Make it as it was at first; whoever awaited it has gone on, or will be told what came of it all the same."""
+        self.is_done = False
+        self.error = None
+
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self.loop
 
@@ -136,7 +141,7 @@ class EagerTask:
         """Run until the next wait or to the end."""
         waited, self._waits_for = self._waits_for, None
         try:
-            if waited.__class__ is InlineFuture and waited.error is not None:
+            if waited is not None and isinstance(waited, InlineFuture) and waited.error is not None:
                 future = self._turns.throw(waited.error)
             else:
                 for future in self._turns:  # noqa: B007 - one turn; next() would raise at the end
@@ -149,7 +154,7 @@ class EagerTask:
             self._turns = None
             self._ended(error)
             return
-        if future.__class__ is InlineFuture:
+        if isinstance(future, InlineFuture):
             self._waits_for = future
             future._asyncio_future_blocking = False  # noqa: SLF001 - by this name tasks take a future over
             future.task = self

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport.base import ChunkPassage
 from proxy.providers.transport.pool.connection import UpstreamConnection
-from proxy.providers.transport.pool.response import PooledResponse
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 DEADLINES = Deadlines(connect_s=60, header_s=60, first_token_s=60, idle_s=60, total_s=60)
@@ -50,11 +49,11 @@ class Owner:
 
     def made(self, connection: UpstreamConnection) -> None: ...
 
-    def freed(self, connection: UpstreamConnection, answer: PooledResponse, reusable: bool) -> None: ...
+    def freed(self, connection: UpstreamConnection, reusable: bool) -> None: ...
 
     def stale(self, connection: UpstreamConnection) -> None: ...
 
-    def gone(self, connection: UpstreamConnection, answer: PooledResponse | None) -> None: ...
+    def gone(self, connection: UpstreamConnection) -> None: ...
 
 
 def payloads_of(read: bytes) -> list[bytes]:

@@ -40,21 +40,20 @@ class ConnectionOwner(Protocol):
     def made(self, connection: "UpstreamConnection") -> None:
         """Add the connection, which is open."""
 
-    def freed(self, connection: "UpstreamConnection", answer: PooledResponse, reusable: bool) -> None:
+    def freed(self, connection: "UpstreamConnection", reusable: bool) -> None:
         """Return the connection to the pool: its answer is complete."""
 
     def stale(self, connection: "UpstreamConnection") -> None:
         """Drop the connection, which the provider is closing while it is idle."""
 
-    def gone(self, connection: "UpstreamConnection", answer: PooledResponse | None) -> None:
-        """Remove the closed connection; answer is the one that was under way."""
+    def gone(self, connection: "UpstreamConnection") -> None:
+        """Remove the closed connection."""
 
 
 class UpstreamConnection(asyncio.Protocol):
     """asyncio's protocol and llhttp's callbacks in one object; at most one exchange at a time."""
 
     __slots__ = (
-        "_answer",
         "_bare_bytes",
         "_came",
         "_choked",
@@ -71,6 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_unlearnt",
         "_unsent",
         "_until_close",
+        "answer",
         "idle_since_s",
         "on_body",
         "transport",
@@ -82,7 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._came: list[bytes] = []  # pieces of the body in the read that is parsed
         self.on_body = self._came.append  # llhttp's callback, called for each piece: as a method it costs a frame
         self._parser = httptools.HttpResponseParser(self)
-        self._answer: PooledResponse | None = None
+        self.answer: PooledResponse | None = None  # under way
         self._head: list[tuple[str, str]] = []
         self._bare_bytes = 0  # what came since the last byte of body
         self._new_bytes = 0
@@ -127,7 +127,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif body is not None and len(body) <= WRITE_BYTES:
             head += body
         transport.write(head)
-        answer = self._answer = PooledResponse(self._loop, transport, start_s, deadlines)
+        answer = self.answer = PooledResponse(self._loop, transport, start_s, deadlines)
         return answer
 
     @property
@@ -167,11 +167,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._choked = False
-        if self._answer is not None:
-            self._answer.wake()
+        if self.answer is not None:
+            self.answer.wake()
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer
+        answer = self.answer
         if answer is None:  # an answer without a request
             self.abort()
             return
@@ -250,11 +250,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._known = known_head(data, answer.headers) or self._known
 
     def eof_received(self) -> None:
-        if self._answer is None:
+        if self.answer is None:
             self._owner.stale(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        answer, self._answer = self._answer, None
+        answer, self.answer = self.answer, None
         self._parser = cast(Any, None)  # it holds this object, and this object held it
         if answer is not None:
             if self._until_close and exc is None and not answer.failed:
@@ -264,19 +264,19 @@ class UpstreamConnection(asyncio.Protocol):
             else:
                 answer.lose()
         self.transport = None
-        self._owner.gone(self, answer)
+        self._owner.gone(self)
         if answer is not None:
             answer.wake()
 
     def _end(self, answer: PooledResponse, reusable: bool) -> None:
         transport = self.transport
         assert transport is not None
-        self._answer = None
+        self.answer = None
         if answer.paused:
             answer.resume()
         answer.complete = True
         sent = not self._unsent and not transport.get_write_buffer_size()
-        self._owner.freed(self, answer, reusable and sent and not transport.is_closing())
+        self._owner.freed(self, reusable and sent and not transport.is_closing())
         answer.wake()  # last, because the waiter may send its next request at once
 
     def _refuse(self, answer: PooledResponse, error: Exception) -> None:
@@ -301,7 +301,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head.append((_names[name], value.rstrip().decode("latin-1")))
 
     def on_headers_complete(self) -> None:
-        answer = self._answer
+        answer = self.answer
         assert answer is not None
         head, self._head = self._head, []
         if len(head) > _HEADERS_MAX:
@@ -318,8 +318,8 @@ class UpstreamConnection(asyncio.Protocol):
         answer.set_head(status, head)
 
     def on_message_complete(self) -> None:
-        assert self._answer is not None
-        self._done = self._answer.status != 0  # a 1xx is a message too
+        assert self.answer is not None
+        self._done = self.answer.status != 0  # a 1xx is a message too
 
     def _note_interim(self, status: int) -> None:
         self._interim += 1

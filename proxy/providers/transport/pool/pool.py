@@ -49,7 +49,6 @@ class PooledTransport:
         self._idle: dict[
             UpstreamConnection, None
         ] = {}  # oldest first; the newest is used first, so that the rest can end
-        self._active: set[PooledResponse] = set()
         self._connecting: set[asyncio.Timeout] = set()
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
@@ -102,9 +101,9 @@ class PooledTransport:
                 if connection is None:
                     connection = await loop.create_task(self._connect(loop, start_s, deadlines))
         if answer is None:
-            self._sweep.expect(loop, start_s, deadlines)
+            if self._sweep.watched is not deadlines:
+                self._sweep.expect(loop, start_s, deadlines)
             answer = connection.send(head, body, start_s, deadlines)
-            self._active.add(answer)
             if body is not None and len(body) > WRITE_BYTES:
                 await connection.write_large(answer, memoryview(body))
         try:
@@ -130,7 +129,6 @@ class PooledTransport:
         size = len(body)
         held = size if size <= HELD_WHOLE_BYTES else HELD_BYTES
         answer = connection.send(head, body, _NEVER_S, deadlines, held)
-        self._active.add(answer)
         try:
             await may_end()
         except BaseException:
@@ -142,7 +140,8 @@ class PooledTransport:
             answer.abort()  # it waited for the end longer than it does, and has nothing that it could act on
             return None
         answer.start_s = start_s = self._loop.time()
-        self._sweep.expect(self._loop, start_s, deadlines)
+        if self._sweep.watched is not deadlines:
+            self._sweep.expect(self._loop, start_s, deadlines)
         connection.write_end(answer, body if held == size else memoryview(body)[-held:])
         return answer
 
@@ -157,7 +156,11 @@ class PooledTransport:
     def connections(self) -> ConnectionCounts:
         if self._origin is None:
             return ConnectionCounts()
-        return ConnectionCounts(len(self._open), len(self._idle), len(self._active), len(self._connecting))
+        return ConnectionCounts(len(self._open), len(self._idle), len(self._answers()), len(self._connecting))
+
+    def _answers(self) -> list[PooledResponse]:
+        """Return the answers of all exchanges that are under way."""
+        return [connection.answer for connection in self._open if connection.answer is not None]
 
     async def close(self) -> None:
         """End every exchange and connection; returns when the last one is closed."""
@@ -165,7 +168,7 @@ class PooledTransport:
             return
         self._closed = True
         self._addresses.close()
-        for answer in list(self._active):
+        for answer in self._answers():
             answer.fail("broken", "the connection was closed here")
         for timeout in self._connecting:
             timeout.reschedule(asyncio.get_running_loop().time())
@@ -244,8 +247,7 @@ class PooledTransport:
     def made(self, connection: UpstreamConnection) -> None:
         self._open.add(connection)
 
-    def freed(self, connection: UpstreamConnection, answer: PooledResponse, reusable: bool) -> None:
-        self._active.discard(answer)
+    def freed(self, connection: UpstreamConnection, reusable: bool) -> None:
         if reusable and not self._closed:
             assert self._loop is not None
             connection.idle_since_s = self._loop.time()
@@ -256,17 +258,16 @@ class PooledTransport:
     def stale(self, connection: UpstreamConnection) -> None:
         self._idle.pop(connection, None)
 
-    def gone(self, connection: UpstreamConnection, answer: PooledResponse | None) -> None:
+    def gone(self, connection: UpstreamConnection) -> None:
         self._idle.pop(connection, None)
         self._open.discard(connection)
-        if answer is not None:
-            self._active.discard(answer)
         if self._drained is not None and not self._open and not self._drained.done():
             self._drained.set_result(None)
 
     def _look(self, now_s: float) -> float:
         """Check all exchanges against their deadlines; return when to look again."""
-        for answer in list(self._active):
+        answers = self._answers()
+        for answer in answers:
             answer.check(now_s)
         while self._idle:
             connection = next(iter(self._idle))
@@ -274,7 +275,7 @@ class PooledTransport:
                 break
             del self._idle[connection]
             connection.abort()
-        if self._active:
+        if answers:
             return now_s
         self._sweep.forget()
         return next(iter(self._idle)).idle_since_s + self._keepalive_s if self._idle else _NEVER_S
@@ -286,7 +287,7 @@ class _Sweep:
     look(now_s) gives when to look again, in the loop's time; infinity when nothing is left to look after.
     """
 
-    __slots__ = ("_deadlines", "_due_s", "_look", "_loop", "_tick_s", "_timer")
+    __slots__ = ("_due_s", "_look", "_loop", "_tick_s", "_timer", "watched")
 
     def __init__(self, look: Callable[[float], float]) -> None:
         self._look = look
@@ -294,12 +295,12 @@ class _Sweep:
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = _NEVER_S
         self._tick_s = _TICK_MAX_S
-        self._deadlines: Deadlines | None = None
+        self.watched: Deadlines | None = None  # an exchange with these needs no expect(): the timer runs often enough
 
     def expect(self, loop: asyncio.AbstractEventLoop, now_s: float, deadlines: Deadlines) -> None:
         """Watch an exchange with these deadlines, which begins now."""
-        if deadlines is not self._deadlines:
-            self._deadlines = deadlines
+        if deadlines is not self.watched:
+            self.watched = deadlines
             shortest_s = min(deadlines.header_s, deadlines.idle_s, deadlines.total_s, deadlines.first_token_s)
             self._tick_s = max(_TICK_MIN_S, min(self._tick_s, shortest_s / _TICKS_A_DEADLINE))
         if self._due_s > now_s + self._tick_s:
@@ -308,17 +309,18 @@ class _Sweep:
 
     def forget(self) -> None:
         """Stop looking often: no exchange is under way."""
-        self._deadlines = None
+        self.watched = None
         self._tick_s = _TICK_MAX_S
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None
+        self._timer = self.watched = None
         self._due_s = _NEVER_S
 
     def _arm(self, due_s: float) -> None:
-        self.stop()
+        if self._timer is not None:
+            self._timer.cancel()
         self._due_s = due_s
         self._timer = self._loop.call_at(due_s, self._run)
 

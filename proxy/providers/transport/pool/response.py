@@ -13,21 +13,20 @@ from proxy.providers.transport.pool.known_head import KnownHead
 from proxy.wire.headers import header_lines, pick_response_headers
 
 
-class PooledResponse:
+class PooledResponse(InlineFuture[None]):
     """Answer over a pooled connection, from the moment the request is about to be sent.
 
-    The connection writes head, pieces and end into it; the reader reads them. What arrived before a break is
-    handed out before the break is raised.
+    The connection writes head, pieces and end into it; the reader reads them, and awaits it for whatever happens next
+    (change()). What arrived before a break is handed out before the break is raised.
     """
 
     __slots__ = (
         "_failure",
         "_headers",
         "_inflater",
+        "_is_awaited",
         "_last_s",
-        "_loop",
         "_transport",
-        "_waiter",
         "awaits_content",
         "between_chunks",
         "complete",
@@ -59,10 +58,12 @@ class PooledResponse:
         self.header: Callable[[str], str | None]  # once the head is here: the value of a header by its name
         self.pieces: list[bytes] = []
         self.deadlines = deadlines
-        self._loop = loop
+        self.loop = loop  # what an InlineFuture has: to call its __init__() takes as long as to set all of this
+        self.is_done = self._asyncio_future_blocking = False
+        self.task = self.error = self._callbacks = None
         self._transport = transport
         self.start_s = self._last_s = start_s  # infinity until the request is whole
-        self._waiter: InlineFuture[None] | None = None
+        self._is_awaited = False
         self._failure: tuple[Kind, str] | None = None
         self.fault: Exception | None = None  # raised by take, to be raised in pump()
         self._inflater: Inflater | None = None
@@ -175,11 +176,12 @@ class PooledResponse:
         """
         if self._failure is not None:
             raise TransportError(*self._failure, dispatched=True)
-        if self._waiter is not None:
+        if self._is_awaited:
             raise RuntimeError("two tasks read one answer")
-        waiter: InlineFuture[None] = InlineFuture(self._loop)
-        self._waiter = waiter
-        return waiter
+        self._is_awaited = True
+        if self.is_done:
+            self.renew()
+        return self
 
     def abort(self) -> None:
         """Close the connection now, unless the answer is complete: then the connection is no longer its own."""
@@ -218,11 +220,10 @@ class PooledResponse:
         came.clear()
 
     def wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.is_done:
-                waiter.set_result(None)
+        if self._is_awaited:
+            self._is_awaited = False
+            if not self.is_done:
+                self.set_result(None)
 
     def pause(self) -> None:
         self.paused = True
