@@ -74,13 +74,22 @@ async def answer(context: RequestContext, services: Services) -> Reply:
     if hops is None or reservation is None or (holding is not HELD and not await holding):
         hops, reservation = await _reserve(context, hops, services)
     recorder = Recorder(context, reservation, services)
-    async with recorder:
+    opening = recorder.open()
+    if opening is not None:
+        await opening
+    try:
         try:
             relay = await find_answer(context, hops, recorder, services)
-            return await relay.run()
+            reply = await relay.run()
         finally:
             context.on_gone = None  # a context that knows its relay is a circle, and the garbage collector's work
             hops.leave()
+    except BaseException as error:
+        await recorder.end_after(error)
+        raise
+    if recorder.settlement is None:
+        await recorder.end_after(None)
+    return reply
 
 
 async def _reserve(context: RequestContext, planned: Hops | None, services: Services) -> tuple[Hops, Reservation]:

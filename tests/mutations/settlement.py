@@ -165,7 +165,7 @@ MUTATIONS: Final = (
         "The end of the recorder settles after the errors that somebody thought of, and after no other.",
         (
             Patch(
-                "Recorder.__aexit__",
+                "Recorder.end_after",
                 "self.settlement is not None",
                 "self.settlement is not None or not isinstance(error, ApiError | asyncio.CancelledError)",
             ),

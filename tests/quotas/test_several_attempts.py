@@ -131,7 +131,9 @@ async def _play(place: Place, history: tuple[list[tuple[str, int]], str]) -> Tol
         Told(context.id),
         reservation.route.targets,
     )
-    await booking.__aenter__()
+    opening = booking.open()
+    if opening is not None:
+        await opening
     await booking.opened()
     for n, step in enumerate(steps, 1):
         target = targets[n - 1]

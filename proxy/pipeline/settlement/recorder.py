@@ -3,10 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import NoReturn
 
-from proxy.core.done import NOTHING_LEFT
 from proxy.core.eager_task import InlineFuture
 from proxy.core.errors import ApiError
 from proxy.core.limit_kinds import NO_PIECES, NONE_ASKED
@@ -92,12 +91,12 @@ class Recorder:
         self._past: EarlierAttempts | None = None  # what came before it
         self._end: RequestEnd | None = None  # the row of the end, until it is published
 
-    def __aenter__(self) -> Awaitable[None]:
+    def open(self) -> Awaitable[None] | None:
         """Begin to write the open row and first attempt; nothing may be sent whole before opened() has returned.
 
-        Returns at once where the disk has nothing else to do: then the wait is shared with the way to the provider.
-        Under load the wait comes first: sending in two would cost more than it hides, as rows are written in groups.
-        Raises OwnError 503 where the disk refuses.
+        None where the disk has nothing else to do: then the wait is shared with the way to the provider. Under load
+        the wait comes first, and is to be awaited: sending in two would cost more than it hides, as rows are written
+        in groups. It raises OwnError 503 where the disk refuses, and has settled the request then.
         """
         services = self._services
         ledger = services.ledger
@@ -108,7 +107,7 @@ class Recorder:
             self._opening = ledger.open(self.reservation.row)
         except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
             return self._fail(error)
-        return self._wait() if not is_idle or services.stops.active else NOTHING_LEFT
+        return self._wait() if not is_idle or services.stops.active else None
 
     async def _open_with_claim(self, claim: IdempotencyClaim) -> None:
         ledger, failure = self._services.ledger, None
@@ -138,7 +137,7 @@ class Recorder:
     async def _fail(self, error: BaseException) -> NoReturn:
         """Settle a request that could not begin, and raise why."""
         refusal = ledger_down(str(error)) if isinstance(error, LedgerUnavailableError) else error
-        await self._end_after(refusal)
+        await self.end_after(refusal)
         raise refusal from None
 
     async def opened(self, *, is_end: bool = True) -> None:
@@ -148,7 +147,7 @@ class Recorder:
         is_end: the end of a request is what waits; raises StopMadeError where a stop may be for it.
         """
         opening, context = self._opening, self._context
-        assert opening is not None, "__aenter__() has asked for it"
+        assert opening is not None, "open() has asked for it"
         try:
             if not opening.is_done:
                 await opening
@@ -171,13 +170,10 @@ class Recorder:
             context.waits_since_s = context.started_s  # from here on comments may be sent
         self.is_open = True
 
-    def __aexit__(
-        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> Awaitable[None]:
-        """Settle what nobody has settled."""
-        return NOTHING_LEFT if self.settlement is not None else self._end_after(error)
-
-    async def _end_after(self, error: BaseException | None) -> None:
+    async def end_after(self, error: BaseException | None) -> None:
+        """Settle what nobody has settled, whatever was raised; None: nothing was."""
+        if self.settlement is not None:
+            return
         status, code = 500, "internal_error"
         if isinstance(error, ApiError):
             status, code = error.status, error.code
@@ -214,8 +210,8 @@ class Recorder:
             timeout = services.write_timeout
             if not timeout.is_timed:
                 timeout.look_later(written.loop)
-            until_s = timeout.next_look_s + context.snapshot.settlement_timeout_s
-            timeout.waiting.append((until_s, written, context.request_id))
+            timeout.longest_s = context.snapshot.settlement_timeout_s
+            timeout.waiting[written] = context.request_id
             if is_idle and meanwhile is not None:
                 meanwhile(settlement)
             await written

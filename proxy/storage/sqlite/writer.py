@@ -546,10 +546,21 @@ class Writer:
 
     def _set_results(self, operations: list[Operation], outcomes: Outcomes) -> None:
         self._waiting -= len(operations)
+        if outcomes:
+            self._set_outcomes(operations, outcomes)
+            return
+        for _, waiter, call_done in operations:  # nearly always: all that is in the group is written
+            if call_done is not None:
+                try:
+                    call_done(None)
+                except Exception:  # its failure must not leave the rest of the group unanswered
+                    log.exception("ledger.callback_failed")
+            if not waiter.is_done:
+                waiter.set_result(None)
+
+    def _set_outcomes(self, operations: list[Operation], outcomes: Outcomes) -> None:
         for _, waiter, call_done in operations:
-            answer = error = None
-            if outcomes:
-                answer, error = outcomes.get(waiter, _WRITTEN)
+            answer, error = outcomes.get(waiter, _WRITTEN)
             if call_done is not None:
                 try:
                     call_done(error)
