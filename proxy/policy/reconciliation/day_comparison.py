@@ -245,7 +245,8 @@ def _of_request(
         entries.append(_entry(OWN_KEY, request, -upstream_pusd, ids, billed_pusd))
     left_pusd = billed_pusd + upstream_pusd - request.booked_pusd
     if left_pusd:
-        is_found = all(id_ in books.billed or id_ in books.later for id_ in ids) and request.unnamed == len(matched)
+        is_found = bool(ids) and all(id_ in books.billed or id_ in books.later for id_ in ids)
+        is_found = is_found and request.unnamed == len(matched)
         name, is_sure = _class_of(request, left_pusd, books, is_found=is_found)
         is_sure = is_sure and (is_whole or left_pusd > 0)
         actual_pusd = request.elsewhere_pusd + request.booked_pusd + left_pusd if is_sure and not is_doubtful else None

@@ -339,6 +339,13 @@ def test_booking_what_follows_leaves_nothing_of_it(drawn: DayBooks) -> None:
     assert not [one for one in again.entries if one.actual_pusd is not None]
 
 
+def test_a_request_that_has_no_call_is_not_found_on_the_bill() -> None:
+    """Else its cost is booked away, and the bill that could not list it is taken for whole at the next look."""
+    booked = row(generation_ids=(), unnamed=0, booked_pusd=1)
+    found = compare_day(books([booked], is_complete=True))
+    assert [(one.drift_class, one.amount_pusd, one.actual_pusd) for one in found.entries] == [("unknown", -1, None)]
+
+
 def test_a_bill_without_what_the_provider_told_is_not_whole() -> None:
     told, charged = row(id=1), row(id=2, generation_ids=("h",), source="reservation")
     found = compare_day(books([told, charged], is_complete=True))
