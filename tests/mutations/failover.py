@@ -12,6 +12,12 @@ _BREAKER = "tests/policy/test_breaker.py::test_"
 
 MUTATIONS: Final = (
     Mutation(
+        "a-proof-that-is-gone-taken-for-one",
+        "A plan takes a kind of request for proved whose proof was dropped: a refusal is passed on as the answer.",
+        (Patch("ParameterForms.prove", "self.proved = set()", "self.proved.clear()"),),
+        ("tests/targets/test_forms.py::test_names_of_models_do_not_fill_memory",),
+    ),
+    Mutation(
         "a-gateway-that-gave-up-is-asked-again",
         "After 502, 504 and 524 the same target gets the same request again.",
         (Patch("may_be_billed", "if proves_nothing(reading):\n    return True"),),

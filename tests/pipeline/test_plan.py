@@ -18,8 +18,10 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from proxy.core.limit_kinds import NAMES as NAMES_OF_KINDS
-from proxy.pipeline import plan, run
+from proxy.pipeline import failover, plan, run
 from proxy.pipeline.admission.limiter import HELD
+from proxy.pipeline.context import RequestContext
+from proxy.pipeline.relay.open_answer import open_answer
 from proxy.pipeline.stops import NewStop
 from proxy.storage.audit import Actor
 from tests.support import sampling
@@ -401,6 +403,34 @@ async def test_a_plan_ends_with_what_its_provider_did_last(sides: tuple[Side, Si
         await _quiet(side)
     assert told[0] == told[1]
     assert await _rows(sides[0]) == await _rows(sides[1])
+
+
+@pytest.mark.parametrize("more", [{}, {"stream": True}])
+async def test_a_plan_looks_at_answers_until_their_kind_is_proved(
+    sides: tuple[Side, Side], planned: list[str], monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    looked: list[str] = []
+
+    async def noted(context: RequestContext, *rest: Any) -> Any:
+        looked.append(context.request_id)
+        return await open_answer(context, *rest)
+
+    monkeypatch.setattr(failover, "open_answer", noted)
+    for side in sides:
+        assert await side.configure({}) is None
+        forms = side.stand.app.services.forms
+        forms.proved = set()
+        looked.clear()
+        planned.clear()
+        for n in range(3):
+            assert (await side.ask(NAMES[0], 0, {"model": MODEL, **more})).status == 200
+            assert len(looked) == 1, n
+        for n in range(1001):  # more than are kept
+            forms.prove(("", f"m{n}", "chat", None, False))
+        assert (await side.ask(NAMES[0], 0, {"model": MODEL, **more})).status == 200
+        assert len(looked) == 2
+        if side is sides[0]:
+            assert planned[1:] == ["hold"] * 3
 
 
 async def test_a_plan_leaves_order_to_what_a_target_may_not_serve(sides: tuple[Side, Side], planned: list[str]) -> None:

@@ -99,9 +99,10 @@ def test_what_was_learnt_holds_for_an_hour() -> None:
 
 def test_names_of_models_do_not_fill_memory() -> None:
     forms = ParameterForms()
-    row = static_row({"default": "x"}, lambda: 0)
+    row, first = static_row({"default": "x"}, lambda: 0), forms.proved
     for n in range(1100):
         forms.learn(row, f"m{n}", "chat", PLAIN, 0.0)
         forms.prove(("", f"m{n}", "chat", None, False))
     assert len(forms.learnt) <= 1000
     assert len(forms.proved) <= 1000
+    assert len(first) == 1000, "who has seen a proof in a set knows by the set that it still holds"
