@@ -51,6 +51,10 @@ class StaticResponse:
         return header_lines(self.passed(secret))
 
     @property
+    def is_read(self) -> bool:
+        return False
+
+    @property
     def is_at_hand(self) -> bool:
         return True
 

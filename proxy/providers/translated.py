@@ -44,6 +44,10 @@ class TranslatedResponse:
         return header_lines(self.passed(secret))
 
     @property
+    def is_read(self) -> bool:
+        return False
+
+    @property
     def is_at_hand(self) -> bool:
         return self._answer.is_at_hand
 

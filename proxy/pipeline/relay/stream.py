@@ -61,7 +61,8 @@ class StreamRelay(Relay):
                     return None
                 if not meter.done:
                     await context.drained()
-            await self._after_done()
+            if not answer.is_read:  # else it ended in the read that held [DONE]
+                await self._after_done()
             if meter.goes_on:
                 self.forward(meter.release())
                 while not await answer.pump(self._take):

@@ -106,6 +106,10 @@ class AiohttpResponse:
         return header_lines(self.passed(secret))
 
     @property
+    def is_read(self) -> bool:
+        return False
+
+    @property
     def is_at_hand(self) -> bool:
         return False  # aiohttp does not tell what has arrived
 

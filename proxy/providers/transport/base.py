@@ -100,6 +100,11 @@ class UpstreamResponse(Protocol):
         ...
 
     @property
+    def is_read(self) -> bool:
+        """Return whether it has surely been read to its end; False where that is not known yet."""
+        ...
+
+    @property
     def is_at_hand(self) -> bool:
         """Return whether content came together with the head; False also if that is unknown."""
         ...

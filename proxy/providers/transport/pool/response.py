@@ -93,6 +93,10 @@ class PooledResponse(InlineFuture[None]):
                 return lines
         return header_lines(self.passed(secret))
 
+    @property
+    def is_read(self) -> bool:
+        return self.complete and not self.pieces and self._inflater is None
+
     def whole(self) -> bytes | None:
         """Return the body if all of it is here in one piece without leading padding; None: use read()."""
         pieces = self.pieces
