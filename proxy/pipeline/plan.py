@@ -27,8 +27,9 @@ from proxy.pipeline.values.identity import Identity
 from proxy.pipeline.values.preset import PresetRow
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
-from proxy.wire.endpoint import Endpoint
+from proxy.wire.endpoint import CHAT, Endpoint
 
+_PLANS_MAX = 8  # of one head: a client that asks more models in turn has them found anew
 _fields = attrgetter(*Route.__struct_fields__)
 
 
@@ -58,35 +59,50 @@ _NO_PLAN: Planned = (None, None, HELD)
 
 def planned_hops(context: RequestContext, services: Services) -> Planned:
     """Return the way of a request that its connection's plan holds for, and its reservation."""
-    plan, body = context.downstream.request_headers.plan, context.body
+    shape = context.shape
+    plan: Plan | None = _plan_for(context) if shape is None or shape.plan is None else shape.plan
+    if plan is None:
+        return _NO_PLAN
     if (
-        plan is None
-        or plan.model != body["model"]
-        or plan.snapshot is not context.snapshot
+        plan.snapshot is not context.snapshot
         or plan.identity is not context.identity
         or plan.endpoint is not context.endpoint
         or plan.generation != services.health.generation
         or services.stops.active
-        or "models" in body
-        or "fallbacks" in body
         or not plan.place.health.is_plain()
     ):
+        if shape is not None:
+            shape.plan = None
         return _NO_PLAN
-    route = _route(plan.preset, plan.targets, body, plan.model, plan.endpoint)
+    route = _route(plan.preset, plan.targets, context.body, plan.model, plan.endpoint)
     is_alone = len(plan.targets) == 1
     if not is_alone and not keeps_order(route, context.size_bytes):
         return _NO_PLAN
     held = None if plan.admission is None else reserve_plain(context, plan.admission, route, services)
     if held is not None:
-        return Hops(context, route, services, plan.place), *held
+        reservation, holding = held
+        return Hops(context, route, services, plan.place), reservation, holding
     # a target of several may have to be left out
     return (Hops(context, route, services, plan.place), None, HELD) if is_alone else _NO_PLAN
+
+
+def _plan_for(context: RequestContext) -> Plan | None:
+    """Return the plan for the model of a body that names no other one; bodies of the same shape need not be asked."""
+    body, shape = context.body, context.shape
+    plan: Plan | None = context.downstream.request_headers.plans.get(body["model"])
+    if plan is None or "models" in body or "fallbacks" in body:
+        return None
+    if shape is not None:
+        shape.plan = plan
+    return plan
 
 
 def _route(
     preset: PresetRow | None, targets: tuple[Target, ...], body: dict[str, Any], model: str, endpoint: Endpoint
 ) -> Route:
     """Return what plan_route() does for a plain request."""
+    if preset is None and endpoint is CHAT:  # which is what a route has by itself
+        return Route(targets, body, model, None)
     if preset is None:
         return Route(targets, body, model, None, None, "ordered", None, None, None, None, False, endpoint)
     deadline_s, checks = preset.deadline_s, preset.checks
@@ -121,4 +137,9 @@ def keep_plan(context: RequestContext, hops: Hops, reservation: Reservation, ser
         generation = services.health.generation
         admission = plain_admission(context, targets, reservation, services)
         plan = Plan(snapshot, identity, context.endpoint, generation, model, preset, targets, place, admission)
-        context.downstream.request_headers.plan = plan
+        plans, shape = context.downstream.request_headers.plans, context.downstream.request_headers.shape
+        if shape is not None:
+            shape.plan = None
+        if len(plans) >= _PLANS_MAX or any(other.snapshot is not snapshot for other in plans.values()):
+            plans.clear()  # an old configuration is held no longer than needed
+        plans[model] = plan

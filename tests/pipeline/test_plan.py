@@ -455,11 +455,40 @@ async def test_a_plan_leaves_the_bound_of_an_answer_to_the_limits(sides: tuple[S
         assert [orjson.loads(one["body"])["max_tokens"] for one in came] == [60, 60, 60]
 
 
+async def test_each_of_the_models_that_one_head_asks_in_turn_has_a_plan(
+    sides: tuple[Side, Side], planned: list[str]
+) -> None:
+    for side in sides:  # both, so that their limits stay the same
+        await side.stand.reset()
+        assert await side.configure({}) is None
+        planned.clear()
+        for n in range(9):
+            model = (MODEL, OTHER, "both")[n % 3]
+            body = {"model": model, "messages": [{"role": "user", "content": f"Say {n}"}]}
+            assert (await side.ask(NAMES[0], 0, body)).status == 200
+        assert planned == ([*[""] * 3, *["hold"] * 6] if side is sides[0] else [""] * 9)
+
+
+async def test_a_plan_of_a_shape_ends_with_its_configuration(sides: tuple[Side, Side], planned: list[str]) -> None:
+    bodies = [{"model": MODEL, "messages": [{"role": "user", "content": f"Say {n}"}]} for n in range(7)]
+    for side in sides:  # both, so that their limits stay the same
+        await side.stand.reset()
+        for change in ({}, {"users": {"anna": {"max_tokens": 60}}}, {}):
+            assert await side.configure(change) is None
+            planned.clear()
+            for body in bodies:
+                assert (await side.ask(NAMES[0], 0, body)).status == 200
+            if side is sides[0]:
+                assert planned[0] == ""
+                assert all(planned[1:])
+
+
 async def test_bodies_of_one_shape_are_proved_once(sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch) -> None:
     def proved(raw: bytes) -> object:
         raise AssertionError(raw)
 
     for side in sides:  # both, so that their limits stay the same
+        await side.stand.reset()
         assert await side.configure({}) is None
         bodies = [{"model": MODEL, "messages": [{"role": "user", "content": f"Say {n}"}]} for n in range(6)]
         for body in bodies[:3]:

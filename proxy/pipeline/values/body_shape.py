@@ -22,7 +22,8 @@ _QUOTE = ord('"')
 class BodyShape(Struct, eq=False):
     """The bytes of a chat's body around one text, and what follows from them.
 
-    spaces: how many of the bytes dump_body() leaves out. maximum: as of plain_row_maximum().
+    spaces: how many of the bytes dump_body() leaves out. maximum: as of plain_row_maximum(). plan: what held last for
+    bodies of this shape (pipeline/plan.py).
     """
 
     before: bytes
@@ -31,6 +32,7 @@ class BodyShape(Struct, eq=False):
     behind_bytes: int
     spaces: int
     maximum: int | None
+    plan: Any = None
 
     def parse(self, raw: bytes) -> dict[str, Any] | None:
         """Return the checked body, with every number and key as it was sent; None: it has to be read in full."""

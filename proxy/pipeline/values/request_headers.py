@@ -39,7 +39,7 @@ class RequestHeaders:
         "is_json",
         "last_body",
         "passed",
-        "plan",
+        "plans",
         "sent",
         "shape",
         "tags",
@@ -64,4 +64,4 @@ class RequestHeaders:
         self.shape: BodyShape | None = None
         self.last_body = b""
         self.unlike = 0
-        self.plan: Any = None  # what was decided of the last plain request: pipeline/plan.py
+        self.plans: dict[str, Any] = {}  # what was decided of the last plain request for a model: pipeline/plan.py

@@ -19,6 +19,7 @@ from proxy.core.clock import Clock
 from proxy.core.eager_task import EagerTask
 from proxy.core.errors import ApiError
 from proxy.core.latch import Latch
+from proxy.core.name_cache import NameCache
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.run import respond
@@ -51,6 +52,9 @@ _BODY_MAX_BYTES = 256 << 10  # what is buffered before authentication; larger bo
 _BEHIND_MAX_BYTES = 64 << 10  # reading pauses when this much arrives before the last request is answered
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
 _LENGTH_DIGITS_MAX = 9
+_lengths: NameCache[bytes, int | None] = NameCache(
+    lambda digits: int(digits) if digits.isdigit() else None, most=4096
+)  # of bodies
 _HEADS_MAX = 64  # of the heads that came last, for connections that begin with the same
 _KEPT_HEAD_MAX_BYTES = 2048
 _PROBES: Mapping[bytes, Handler] = {b"GET /healthz HTTP/1.1": healthz, b"GET /readyz HTTP/1.1": readyz}
@@ -80,7 +84,7 @@ class _HeadReader:
 class Head:
     """A parsed head, valid for all heads that differ from it only in the digits of Content-Length."""
 
-    __slots__ = ("_after", "_before", "for_openrouter", "path", "request_headers")
+    __slots__ = ("_after", "_after_bytes", "_before", "_digits", "_start", "for_openrouter", "path", "request_headers")
 
     def __init__(self, head: bytes, headers: CIMultiDict[str]) -> None:
         self.request_headers = RequestHeaders(headers)
@@ -90,19 +94,24 @@ class Head:
         match = _LENGTH.search(head)
         if match is not None:
             self._before, self._after = head[: match.start(1)], head[match.end(1) :]
+        self._start, self._after_bytes = len(self._before), len(self._after)
+        self._digits = 4  # of the last length
 
     def again(self, data: bytes) -> tuple[int, int] | None:
         """Return where the body of a request with the same head starts, and its length; None for another head."""
-        before, after = self._before, self._after
-        start = len(before)
-        if not start or data[:start] != before:  # a slice is made and compared sooner than startswith() is called
+        start, after = self._start, self._after
+        if not start or data[:start] != self._before:  # a slice is made and compared sooner than startswith() is called
             return None
-        end = data.find(b"\r", start, start + _LENGTH_DIGITS_MAX + 1)
-        digits = data[start:end]
-        body = end + len(after)
-        if end < 0 or not digits.isdigit() or data[end:body] != after:
-            return None
-        return body, int(digits)
+        end = start + self._digits
+        body = end + self._after_bytes
+        if data[end:body] != after:  # a length of more digits than the last, or of less
+            end = data.find(b"\r", start, start + _LENGTH_DIGITS_MAX + 1)
+            body = end + self._after_bytes
+            if end < 0 or data[end:body] != after:
+                return None
+            self._digits = end - start
+        length = _lengths[data[start:end]]
+        return None if length is None else (body, length)
 
 
 class Heads:
