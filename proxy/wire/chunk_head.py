@@ -15,7 +15,7 @@ _HEX: Final = b"0123456789abcdef"
 
 ChunkSpan = tuple[int, int, int, int, int]
 """Places in a chunk, from its first byte on: where its payload begins, where what differs within that begins and ends,
-the chunk's end, and how large the payload is. A plain tuple: a named one takes three times as long to unpack."""
+the chunk's end, and how large the payload is. A plain tuple: a named one takes several times as long to unpack."""
 NO_SPAN: Final[ChunkSpan] = (0, 0, 0, 0, 0)
 
 
