@@ -31,8 +31,11 @@ class RequestIds:
         self._last = last_id
 
     def next(self, now_ms: int) -> int:
-        self._last = max(self._last + 1, now_ms << _COUNTER_BITS)
-        return self._last
+        id_ = now_ms << _COUNTER_BITS
+        if id_ <= self._last:  # in the same millisecond, or the clock stepped back
+            id_ = self._last + 1
+        self._last = id_
+        return id_
 
 
 def id_floor(ms: int) -> int:

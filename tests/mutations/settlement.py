@@ -126,12 +126,11 @@ MUTATIONS: Final = (
         "A reservation leaks when the client goes: in time false refusals, and then limits are switched off.",
         (
             Patch(
-                "Recorder._end_hold",
-                "limiter.settle("
-                "id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces, answer)",
+                "Recorder._written",
+                "limiter.settle(id_, state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces, answer)",
                 "if not self._context.gone:\n"
                 "    tokens, pieces = self._quota_tokens, self._quota_pieces\n"
-                "    limiter.settle(id_, settlement.state, settlement.cost_pusd, tokens, pieces, answer)",
+                "    limiter.settle(id_, state, settlement.cost_pusd, tokens, pieces, answer)",
             ),
         ),
         (f"{_SETTLING}a_cancelled_request_leaves_no_reservation",),

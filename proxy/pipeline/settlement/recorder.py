@@ -216,7 +216,8 @@ class Recorder:
                 meanwhile(settlement)
             await written
         except LedgerUnavailableError as problem:  # nothing is written any more; the next start finds the row open
-            self._publish(problem)
+            if self._end is not None:
+                self._publish(self._end, problem)
             log.error("settlement.unwritten", extra={"request_id": self._context.request_id, "problem": str(problem)})
         return settlement
 
@@ -226,7 +227,6 @@ class Recorder:
         plain = reservation.end
         if (
             plain is None
-            or plain.target is None
             or attempt is None
             or self._past is not None
             or attempt.key_held is not None
@@ -346,39 +346,38 @@ class Recorder:
             attempt.key_held = None  # only now: if that raises, the request's end comes here again
 
     def _written(self, error: Exception | None) -> None:
-        """Finish once the end is on disk, or can never get there; called by the ledger whether anybody waits or not."""
-        self._end_hold(error)  # first: nothing that hears of the end may come between the row and the hold
-        self._publish(error)
+        """Finish once the end is on disk, or can never get there; called by the ledger whether anybody waits or not.
 
-    def _end_hold(self, error: Exception | None) -> None:
-        """Count the end that is on disk; drop the hold of a request whose row was refused."""
+        The hold ends first: nothing that hears of the end may come between the row and the hold. Where the end was
+        refused the hold stays, but for a request whose row was refused as well.
+        """
+        settlement = self.settlement
         if error is not None:
             if not self.is_open:  # the open row was refused in the end, so that there is none to end
                 self._services.limiter.release(self.reservation.id)
-                return
-            log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})
-        elif self.settlement is not None:
-            id_, settlement = self.reservation.id, self.settlement
+            else:
+                log.error("settlement.failed", extra={"request_id": self._context.request_id, "problem": str(error)})
+        elif settlement is not None:
+            id_, state = self.reservation.id, settlement.state
             limiter, answer = self._services.limiter, NOT_KNOWN
             if limiter.model_sets and self._end is not None:
                 answer = self._end.answer
-            limiter.settle(id_, settlement.state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces, answer)
-            if settlement.state == "pending":
+            limiter.settle(id_, state, settlement.cost_pusd, self._quota_tokens, self._quota_pieces, answer)
+            if state == "pending":
                 if self.attempt is not None:
                     self._note_access(self.attempt)
                 self._services.look_up_later(id_, self._made_with)
+        if self._end is not None:
+            self._publish(self._end, error)
 
-    def _publish(self, lost: Exception | None) -> None:
+    def _publish(self, end: RequestEnd, lost: Exception | None) -> None:
         """Publish the request's end, once; lost: why it is not on disk."""
-        end, self._end = self._end, None
-        if end is None:
-            return
-        own_s, attempt = None, self.attempt
-        earlier = () if self._past is None else self._past.ended()
+        self._end = None
+        services, attempt, past = self._services, self.attempt, self._past
+        earlier, own_s = () if past is None else past.ended(), None
         if attempt is not None and not earlier:
-            own_s = self._services.clock.monotonic_s() - self._heard_s + attempt.started_s - self._context.started_s
-        event = _new_tuple(RequestFinished, (self.reservation.row, end, earlier, lost is None, own_s))
-        self._services.events.finished(event)
+            own_s = services.clock.monotonic_s() - self._heard_s + attempt.started_s - self._context.started_s
+        services.events.finished(_new_tuple(RequestFinished, (self.reservation.row, end, earlier, lost is None, own_s)))
 
     def _note_access(self, attempt: Attempt) -> None:
         """Keep what an attempt was sent with, for later look-ups."""
