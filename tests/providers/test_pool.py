@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from proxy.providers.build import make_transport
 from proxy.providers.transport.aiohttp_transport import AiohttpTransport
+from proxy.providers.transport.base import SentHeaders
 from proxy.providers.transport.pool import pool
 from proxy.providers.transport.pool.addresses import Addresses, connect
 from proxy.providers.transport.pool.origin import Origin
@@ -90,6 +91,44 @@ async def test_a_url_elsewhere_is_a_mistake_of_ours_and_nothing_is_sent() -> Non
             await transport.send("POST", other.url + "/x", HEADERS, BODY, DEADLINES)
         assert (server.connections, other.connections) == (0, 0)
         await transport.close()
+
+
+async def test_the_head_that_is_kept_is_that_of_its_transport_and_url() -> None:
+    """Of what is sent with the same headers all but the body's length is the same, and only to the same place."""
+    heard: list[bytes] = []
+
+    async def play(peer: Peer) -> None:
+        while request := await peer.request():
+            heard.append(request)
+            await peer.send(plain(b"hi"))
+
+    async with serving(play) as server, serving(play) as other:
+        transport, headers = PooledTransport(server.url), SentHeaders(HEADERS)
+        elsewhere = PooledTransport(other.url)
+        url = f"{server.url}/x"
+        try:
+            for body in (b"1", b"22", b"4" * 4444):
+                await read_all(await transport.send("POST", url, headers, body, DEADLINES))
+            await read_all(await transport.send("POST", f"{url}y", headers, b"1", DEADLINES))
+            await read_all(await transport.send("PUT", url, headers, b"1", DEADLINES))
+            await read_all(await transport.send("GET", url, headers, None, DEADLINES))
+            with pytest.raises(ValueError, match="another origin"):
+                await elsewhere.send("POST", url, headers, b"1", DEADLINES)
+            await read_all(await elsewhere.send("POST", f"{other.url}/x", headers, b"1", DEADLINES))
+        finally:
+            await transport.close()
+            await elsewhere.close()
+
+    def expected(method: str, path: str, of: str, body: bytes | None) -> bytes:
+        return request_head(method, path, of.removeprefix("http://"), HEADERS, body) + (body or b"")
+
+    assert heard == [
+        *(expected("POST", "/x", server.url, body) for body in (b"1", b"22", b"4" * 4444)),
+        expected("POST", "/xy", server.url, b"1"),
+        expected("PUT", "/x", server.url, b"1"),
+        expected("GET", "/x", server.url, None),
+        expected("POST", "/x", other.url, b"1"),
+    ]
 
 
 class Reader:

@@ -16,7 +16,11 @@ class SentHeaders(dict[str, str]):
     """Final headers of a request, so that a transport may cache what it makes of them."""
 
     __slots__ = ("made",)
-    made: tuple[str, str, str, bytes]  # method, target and host, and the head of the request up to the body's length
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        # method and URL, the transport that sends them, and the head of the request up to the body's length
+        self.made: tuple[str, str, object, bytes] | None = None
 
 
 class ConnectionCounts(NamedTuple):

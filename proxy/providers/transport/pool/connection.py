@@ -19,6 +19,7 @@ _HEAD_MAX_BYTES = 256 << 10  # also the most that may come without a byte of bod
 _HEADERS_MAX = 1000
 _HEADS_MAX = 4  # patterns that one connection makes: a provider whose heads all differ costs no more
 _INTERIM_MAX = 8  # answers with a 1xx status before the real one
+_SPACE = ord(" ")  # what is above it is no padding
 _UNREAD_MAX_BYTES = 256 << 10  # reading pauses above this; the reader takes all there is, and reading goes on
 WRITE_BYTES: Final = (
     256 << 10
@@ -117,9 +118,6 @@ class UpstreamConnection(asyncio.Protocol):
         """
         transport = self.transport
         assert transport is not None
-        self._bare_bytes = self._interim = 0
-        self._head = []  # it may hold trailers of the answer before
-        self._keep = self._until_close = self._done = False
         if held:
             self._unsent = True
             if body is not None and held < len(body) <= WRITE_BYTES:
@@ -191,7 +189,7 @@ class UpstreamConnection(asyncio.Protocol):
             if whole is not None:
                 answer.values, by_name, body = whole
                 answer.status, answer.known, answer.pieces = 200, self._known, [body]
-                answer.header, answer.is_at_hand = by_name.get, not body[:1].isspace()
+                answer.header, answer.is_at_hand = by_name.get, body[0] > _SPACE or not body[:1].isspace()
                 self._end(answer, True)
                 return
         answer.fed = True
@@ -208,9 +206,13 @@ class UpstreamConnection(asyncio.Protocol):
             answer.is_at_hand = not came[0][:1].isspace()
         if self._done:
             answer.keep(came)
-            if is_first and self._keep and self._unlearnt:
+            is_kept = self._keep
+            if is_first and is_kept and self._unlearnt:
                 self._learn(answer, data)
-            self._end(answer, self._keep)
+            self._bare_bytes = self._interim = 0
+            self._head = []  # it may hold trailers
+            self._keep = self._until_close = self._done = False
+            self._end(answer, is_kept)  # after which the next exchange may have begun
         elif not came:
             self._bare_bytes += len(data)
             if self._bare_bytes > _HEAD_MAX_BYTES:

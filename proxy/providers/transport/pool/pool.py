@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Mapping
 
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.base import ConnectionCounts, MayEnd, TransportError
+from proxy.providers.transport.base import ConnectionCounts, MayEnd, SentHeaders, TransportError
 from proxy.providers.transport.connect_errors import no_connection, no_tls, refused_by_proxy, timed_out
 from proxy.providers.transport.network import DIRECT, Network, tls_context
 from proxy.providers.transport.pool.addresses import Addresses, connect
@@ -28,6 +28,7 @@ _TICK_MAX_S = 0.25  # how late a deadline may be noticed; deadlines below 2 s ar
 _TICK_MIN_S = 0.005
 _TICKS_A_DEADLINE = 8
 _NEVER_S = float("inf")
+_LENGTH = b"Content-Length: "
 _TOO_SLOW = 408  # to a request that did not come whole
 
 
@@ -70,16 +71,11 @@ class PooledTransport:
         may_end: MayEnd | None = None,
     ) -> PooledResponse:
         """Return the answer once its head is complete; raises TransportError, or ValueError for a URL elsewhere."""
-        origin = self._origin
-        if origin is None:
-            raise TransportError("unreachable", "base_url is not a valid address", dispatched=False)
-        try:
-            target = origin.targets.get(url) or origin.target(url)
-            if self._asks_proxy:
-                target, headers = self._for_proxy(origin, target, headers)
-            head = request_head(method, target, origin.host_header, headers, body)
-        except HeaderRefusedError as error:
-            raise TransportError("broken", str(error), dispatched=False) from None
+        made = headers.made if isinstance(headers, SentHeaders) else None
+        if made is not None and body is not None and made[0] == method and made[1] == url and made[2] is self:
+            head = b"%b%d\r\n\r\n" % (made[3], len(body))
+        else:
+            head = self._head(method, url, headers, body)
         loop = self._loop
         if loop is None:  # asked for once: CPython 3.11 makes a system call of it
             loop = self._loop = asyncio.get_running_loop()
@@ -117,6 +113,23 @@ class PooledTransport:
             answer.abort()
             raise refused_by_proxy(407, self._proxy)
         return answer
+
+    def _head(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+        """Return the head of a request, and keep it with headers that come again. Raises as send() does."""
+        origin = self._origin
+        if origin is None:
+            raise TransportError("unreachable", "base_url is not a valid address", dispatched=False)
+        sent = headers
+        try:
+            target = origin.targets.get(url) or origin.target(url)
+            if self._asks_proxy:
+                target, sent = self._for_proxy(origin, target, headers)
+            head = request_head(method, target, origin.host_header, sent, body)
+        except HeaderRefusedError as error:
+            raise TransportError("broken", str(error), dispatched=False) from None
+        if body is not None and isinstance(headers, SentHeaders):
+            headers.made = (method, url, self, head[: head.rindex(_LENGTH) + len(_LENGTH)])
+        return head
 
     async def _send_in_two(
         self, connection: UpstreamConnection, head: bytes, body: bytes, deadlines: Deadlines, may_end: MayEnd

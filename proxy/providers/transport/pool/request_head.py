@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from proxy.providers.transport.base import SentHeaders
-
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # HEAD and CONNECT change how answers end
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # these say Content-Length: 0 where there is none
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
@@ -28,9 +26,6 @@ def _field(name: str) -> str:
 
 def request_head(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
     """Return request line and headers with the empty line; raises HeaderRefusedError, or ValueError for the method."""
-    made = getattr(headers, "made", None)
-    if made is not None and body is not None and made[0] == method and made[1] == target and made[2] == host:
-        return b"%bContent-Length: %d\r\n\r\n" % (made[3], len(body))
     if method not in _METHODS:
         raise ValueError(f"method {method!r} cannot be sent")
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
@@ -46,10 +41,7 @@ def request_head(method: str, target: str, host: str, headers: Mapping[str, str]
     # One look at the whole for what no value may hold: a line more than was written, or a NUL.
     if text.count("\n") != count or text.count("\r") != count or "\0" in text:
         _blame(headers)
-    head = text.encode("utf-8", "surrogateescape")  # as aiohttp writes them; surrogates are a client's raw bytes
-    if body is not None and isinstance(headers, SentHeaders):
-        headers.made = (method, target, host, head[: head.rindex(b"Content-Length: ")])
-    return head
+    return text.encode("utf-8", "surrogateescape")  # as aiohttp writes them; surrogates are a client's raw bytes
 
 
 def _blame(headers: Mapping[str, str]) -> None:

@@ -100,7 +100,9 @@ class PooledResponse(InlineFuture[None]):
     def whole(self) -> bytes | None:
         """Return the body if all of it is here in one piece without leading padding; None: use read()."""
         pieces = self.pieces
-        if not self.complete or len(pieces) != 1 or self._inflater is not None or pieces[0][:1].isspace():
+        if not self.complete or len(pieces) != 1 or self._inflater is not None:
+            return None
+        if pieces[0][:1].isspace() if self.known is None else not self.is_at_hand:
             return None
         self.pieces = []
         return pieces[0]
