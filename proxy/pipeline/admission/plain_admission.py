@@ -150,7 +150,7 @@ def reserve_plain(context: RequestContext, admission: PlainAdmission, route: Rou
     quarter = now_ms // QUARTER_MS
     if quarter != admission.quarter:
         admission.move_to(quarter, context.snapshot.zone)
-    # at a third of what stars would take
+    # some hundred instructions less than with stars
     columns = (id_, now_ms) + admission.who + (amount_pusd, tokens, int(streamed)) + admission.there  # noqa: RUF005
     row, end = _new_tuple(OpenRow, columns), admission.end
     reservation = Reservation(row, amount_pusd, route, identity, None, id_, streamed, tokens, NONE_ASKED, end)
