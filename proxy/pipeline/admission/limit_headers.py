@@ -56,8 +56,10 @@ class LimitHeaders(Struct, gc=False):
         for limit, left in self.limiter.tightest(self.allowance.quotas, self.now_ms):
             _, up_to_left, up_to_reset, _, name = limit.shown or _shown(limit, self.allowance.groups_above)
             text, resets = _figures(limit, left, self.now_ms)
-            ends = "" if resets is None else f"{up_to_reset}{resets}\r\n"
-            lines = f"{lines}{up_to_left}{text}\r\n{ends}"
+            if resets is None:
+                lines = f"{lines}{up_to_left}{text}\r\n"
+            else:
+                lines = f"{lines}{up_to_left}{text}\r\n{up_to_reset}{resets}\r\n"
             if name is not None:
                 names = f"{names}; {name}" if names else name
         return f"{lines}{_LIMITS}: {names}\r\n" if names else lines
