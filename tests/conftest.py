@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.compiled import pytest_runtest_setup
 from tests.support.control import Controls
 from tests.support.sampling import pytest_collection_modifyitems
 from tests.support.stand import Stand
@@ -17,7 +18,8 @@ from tests.support.stand import stand as run_stand
 settings.register_profile("untimed", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-__all__ = ["pytest_collection_modifyitems"]  # leaves out what a sampled run does not take
+# leave out what a sampled run does not take, and what the compiled build cannot
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_setup"]
 
 
 def pytest_collection_finish() -> None:

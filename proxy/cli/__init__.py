@@ -78,8 +78,25 @@ class _Lazy(click.Group):
             formatter.write_dl([(name, help_) for name, (_, _, help_) in sorted(COMMANDS.items())])
 
 
+def _tell_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    """Print version and build, and end."""
+    if not asked or context.resilient_parsing:
+        return
+    from proxy.core.build import IS_COMPILED  # noqa: PLC0415 - keeps --help quick
+
+    click.echo(f"tollkeeper, version {__version__}{', compiled' if IS_COMPILED else ''}")
+    context.exit()
+
+
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="tollkeeper")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version and exit.",
+)
 def tollkeeper() -> None:
     """A local proxy for language-model APIs: a budget for every user, every cent on record."""
 

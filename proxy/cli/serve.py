@@ -17,6 +17,7 @@ from proxy.cli.actor import actor
 from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import LoadedConfig
+from proxy.core.build import IS_COMPILED, changed_files
 from proxy.core.core_dumps import forbid_core_dumps
 from proxy.core.errors import LedgerError
 from proxy.storage.audit import PROXY
@@ -124,9 +125,10 @@ def _say_ready(app: App, loaded: LoadedConfig, took_s: float) -> None:
     host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
     url = f"http://{host}:{app.port}/v1"
     where = str(loaded.path) if loaded.path else "no configuration file"
+    version = f"{__version__}, compiled" if IS_COMPILED else __version__
     counts = f"{_count(len(settings.providers), 'provider')}, {_count(len(settings.presets), 'preset')}"
     lines = [
-        f"tollkeeper {__version__}   {where} ({counts}, {_count(len(app.live.current.directory), 'token')})",
+        f"tollkeeper {version}   {where} ({counts}, {_count(len(app.live.current.directory), 'token')})",
         "",
         f"  API         {url}",
         f"  Ledger      {settings.database}",
@@ -142,6 +144,12 @@ def _say_ready(app: App, loaded: LoadedConfig, took_s: float) -> None:
         f"  export OPENAI_BASE_URL={url}",
         f"Ready in {took_s:.2f} s. Ctrl-C stops after open requests finish.",
     ]
+    changed = changed_files()
+    if changed:
+        lines.append(
+            f"What runs was compiled from other files than are here now ({', '.join(changed[:3])}"
+            f"{', …' if len(changed) > 3 else ''}). To bring it up to date: scripts/setup --compiled, and start again."
+        )
     click.echo("\n".join(lines), err=True)
 
 

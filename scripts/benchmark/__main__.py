@@ -81,6 +81,11 @@ def parse() -> argparse.Namespace:
         metavar="TIMES",
         help="fail where a gate is over; TIMES widens them all, for a short run or a machine with company",
     )
+    parser.add_argument(
+        "--compiled",
+        action="store_true",
+        help="measure the compiled build; --report writes docs/evidence/bench-compiled-DATE.md and .json, and no page",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds as JSON")
     parser.add_argument(
         "--report",
@@ -175,7 +180,9 @@ def keep_table(
     if arguments.json:
         arguments.json.write_text(document)
     if arguments.report:
-        (_EVIDENCE / f"{name}-{now:%Y-%m-%d}.json").write_text(document)
+        kind = f"{name}-compiled" if arguments.compiled else name
+        (_EVIDENCE / f"{kind}-{now:%Y-%m-%d}.json").write_text(document)
+    if arguments.report and not arguments.compiled:  # the page's figures are the pure build's
         above = textwrap.fill(f"{text} {now:%Y-%m-%d}.", 120)  # a page has no longer lines
         write_tables(PAGE, {name: f"{above}\n\n{table_text(columns, rows)}"})
 
@@ -242,7 +249,7 @@ def table_of(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) 
     return table
 
 
-def show(figures: Figures, plan: Plan, measured: list[Line], held: list[Verdict]) -> None:
+def show(figures: Figures, how: str, measured: list[Line], held: list[Verdict]) -> None:
     """Print the figures, what they are held to, and what was counted."""
     about = describe()
     output = Console(width=None if sys.stdout.isatty() else 200)  # a log has no width of its own
@@ -254,21 +261,21 @@ def show(figures: Figures, plan: Plan, measured: list[Line], held: list[Verdict]
         )
     )
     output.print(table_of("What is promised", GATE_COLUMNS, [one.cells for one in held]))
-    output.print(f"{_how(plan)} Medians of interleaved rounds, [smallest..largest].", markup=False, highlight=False)
+    output.print(f"{how} Medians of interleaved rounds, [smallest..largest].", markup=False, highlight=False)
     output.print(f"Count: {count_text(figures.counts)}", markup=False, highlight=False)
     if figures.ledger_counts:
         output.print(f"Ledger alone: {ledger_count_text(figures.ledger_counts)}", markup=False, highlight=False)
 
 
-def _how(plan: Plan) -> str:
-    return "Short run: rough figures." if plan.short else "Full run."
+def _how(plan: Plan, *, compiled: bool) -> str:
+    return f"{'Short run: rough figures.' if plan.short else 'Full run.'}{' The compiled build.' if compiled else ''}"
 
 
 def keep(
     arguments: argparse.Namespace, figures: Figures, plan: Plan, measured: list[Line], held: list[Verdict]
 ) -> None:
     """Write the run as JSON and as a document, and the page's tables, where that is asked for."""
-    now, about = dt.datetime.now(tz=dt.UTC), {**describe(), "how": _how(plan)}
+    now, about = dt.datetime.now(tz=dt.UTC), {**describe(), "how": _how(plan, compiled=arguments.compiled)}
     document = {
         "when": now.isoformat(), "machine": about, "plan": asdict(plan),
         "gates": [one.as_json() for one in held], **figures.as_json(),
@@ -278,13 +285,15 @@ def keep(
         arguments.json.write_text(text)
     if arguments.report:
         _EVIDENCE.mkdir(parents=True, exist_ok=True)
-        file = _EVIDENCE / f"bench-{now:%Y-%m-%d}.md"
+        file = _EVIDENCE / f"bench-{'compiled-' if arguments.compiled else ''}{now:%Y-%m-%d}.md"
         file.write_text(markdown(measured, held, figures, about, f"{now:%Y-%m-%d}"))
         file.with_suffix(".json").write_text(text)
         where = f"{about['cpu']}; Python {about['python']}; commit {about['commit']}; {now:%Y-%m-%d}. {about['how']}"
         figures_text = table_text(COLUMNS, [one.cells for one in measured])
-        write_tables(PAGE, {"gates": f"{where}\n\n{gate_text(held)}", "all": figures_text})
-        Console(stderr=True, soft_wrap=True).print(f"bench: wrote {file}, its .json and {PAGE}", highlight=False)
+        if not arguments.compiled:  # the page's figures are the pure build's
+            write_tables(PAGE, {"gates": f"{where}\n\n{gate_text(held)}", "all": figures_text})
+        pages = "" if arguments.compiled else f" and {PAGE}"
+        Console(stderr=True, soft_wrap=True).print(f"bench: wrote {file}, its .json{pages}", highlight=False)
 
 
 def main() -> int:
@@ -308,7 +317,7 @@ def main() -> int:
         figures = measure(plan, arguments.dir, talk)
         measured = lines(figures, plan)
         held = verdicts(figures, short=plan.short, cpu=describe()["cpu"], slack=arguments.gate or 1.0)
-        show(figures, plan, measured, held)
+        show(figures, _how(plan, compiled=arguments.compiled), measured, held)
         keep(arguments, figures, plan, measured, held)
     except BenchError as error:
         talk.print(f"bench: {error}", style="red", highlight=False, markup=False)

@@ -32,7 +32,7 @@ def copy_tree(to: Path) -> SourceTree:
     for part in _PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, to / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, to / part, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd"))
         elif source.exists():
             shutil.copy2(source, to / part)
     return SourceTree(to)

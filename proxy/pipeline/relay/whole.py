@@ -23,6 +23,7 @@ _NO_CONTENT = 204  # what comes with it is not passed on
 _SPACE = b" \t\r\n"
 _SPACES = frozenset((b" ", b"\t", b"\r", b"\n"))
 _FRAME_BYTES = 1024  # what an answer may hold beside its text without being examined
+_NOT_SENT: Reply | None = None  # by this name mypy, and what is compiled, expect something else later
 
 
 class WholeRelay(Relay):
@@ -35,7 +36,7 @@ class WholeRelay(Relay):
 
     async def run(self) -> Reply:
         context = self.context
-        self._ahead = None
+        self._ahead = _NOT_SENT
         context.on_gone = self._gone  # as when_gone() does
         if context.gone or context.stopped is not None:
             self._gone()

@@ -209,8 +209,7 @@ class PooledTransport:
     async def _connect(
         self, loop: asyncio.AbstractEventLoop, start_s: float, deadlines: Deadlines
     ) -> UpstreamConnection:
-        if self._closed:
-            raise _unreachable("the connections to this provider are closed")
+        self._check_open()
         connection = UpstreamConnection(loop, self)
         timeout = asyncio.timeout_at(start_s + min(deadlines.connect_s, deadlines.header_s))
         try:
@@ -233,6 +232,11 @@ class PooledTransport:
         if not connection.usable:
             raise _unreachable("the provider closed the connection before it was used")
         return connection
+
+    def _check_open(self) -> None:
+        """Raise TransportError where close() was called."""
+        if self._closed:
+            raise _unreachable("the connections to this provider are closed")
 
     async def _establish(self, loop: asyncio.AbstractEventLoop, connection: UpstreamConnection) -> None:
         origin = self._origin
