@@ -103,7 +103,7 @@ async def killed(days: Days) -> None:
     """Let another process run the proxy, and kill it between the answer and the commit of its end."""
     environ = {**os.environ, "PYTHONPATH": str(_ROOT)}
     arguments = [sys.executable, str(_CHILD), str(days.folder), str(days.clock.now_ms())]
-    await days.sim.behave("next", pace_ms=20)
+    await days.sim.behave("next", pace_ms=50)
     done = await asyncio.to_thread(
         subprocess.run, arguments, env=environ, capture_output=True, text=True, check=False, timeout=60
     )
