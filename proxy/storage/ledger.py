@@ -83,7 +83,7 @@ class Ledger(Protocol):
     def note_generation(self, request_id: int, n: int, generation_id: str) -> None:
         """Queue the provider's id of an attempt, so that a crash leaves something to look up.
 
-        It is on disk after a tenth of a second, or with what is written before.
+        It is on disk after a fiftieth of a second, or with what is written before.
         """
         ...
 

@@ -16,7 +16,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-key-in-a-refusal",
         "The body of a refusal is passed on with the key that it quotes.",
-        (Patch("_hear_refusal", "redacted(raw, attempt.key.quoted_bytes)", "raw"),),
+        (Patch("hear_refusal", "redacted(raw, attempt.key.quoted_bytes)", "raw"),),
         ("tests/streams/test_keys.py::test_no_answer_tells_the_key",),
     ),
     Mutation(

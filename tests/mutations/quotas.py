@@ -148,7 +148,7 @@ MUTATIONS: Final = (
         "A request is judged by the limits of the moment its head came: a slow body passes a limit set since.",
         (
             Patch(
-                "run",
+                "pipeline.run:respond",
                 "raw = await receive_body(context)\n"
                 "context.snapshot = services.live.current\n"
                 "identify(context, services, services.clock.now_ms())",
@@ -265,8 +265,8 @@ MUTATIONS: Final = (
         (
             Patch(
                 "TrustedClock.now_ms",
-                "self._trusted_ms(self._clock.now_ms(), self.monotonic_s())",
-                "self._clock.now_ms()",
+                "trusted_ms(wall_ms(), monotonic_s())",
+                "wall_ms()",
             ),
         ),
         (f"{_KINDS}a_clock_that_leaps_frees_nothing",),

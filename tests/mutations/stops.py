@@ -68,7 +68,7 @@ MUTATIONS: Final = (
     Mutation(
         "joined-after-a-stop",
         "A request with an Idempotency-Key joins another's answer though its model is stopped.",
-        (Patch("pipeline.run:run", "services.stops.active", "False"),),
+        (Patch("pipeline.run:respond", "services.stops.active", "False"),),
         (f"{_STOPS}who_would_join_an_answer_is_refused",),
     ),
     Mutation(

@@ -53,7 +53,7 @@ _MARK_EVERY_S = 1.0
 # in it is then shared by more (-10 % CPU a request at 64 connections). Alone nobody waits: groups are of one or two.
 _GATHER_S = 0.001
 _GATHER_FROM = 4
-_RIDE_S = 0.1  # how long what nobody waits for waits for others, whose transaction it shares
+_RIDE_S = 0.02  # how long what nobody waits for waits for others, whose transaction it shares
 _GROUP_MAX = 1000  # operations in one transaction: beyond this the time of a commit grows with nothing gained
 
 
@@ -230,7 +230,7 @@ class Writer:
         return waiter
 
     def submit_with_next(self, what: GenerationNote) -> None:
-        """Queue what nobody waits for: it is committed with the next group, or by itself a tenth of a second later.
+        """Queue what nobody waits for: it is committed with the next group, or by itself a fiftieth of a second later.
 
         What refuses it goes to the log. Raises as submit() does.
         """
