@@ -117,9 +117,10 @@ def test_a_shape_is_of_what_the_fast_parse_reads_exactly(number: bytes) -> None:
         (BODY % (b"x", b""), (BODY % (b"x", b"")).replace(b'"m"', b'"n"')),
         (BODY % (b"x", b""), BODY % (b'a"}, {"role": "user", "content": "b', b"")),
         (BODY % (b"x", b""), b""),
+        (b"\xef\xbb\xbf" + BODY % (b"x", b""), b"\xef\xbb\xbf" + BODY % (b"y", b"")),
     ],
 )
-def test_what_differs_elsewhere_has_none(one: bytes, other: bytes) -> None:
+def test_what_differs_elsewhere_or_cannot_be_read_fast_has_none(one: bytes, other: bytes) -> None:
     assert body_shape(one, other) is None
 
 

@@ -63,9 +63,10 @@ def body_shape(one: bytes, other: bytes) -> BodyShape | None:
     try:
         body, written_bytes = parse_sized(probe)
         check_chat(body)
-    except BodyError:
+        again = orjson.loads(probe)
+    except (BodyError, orjson.JSONDecodeError):  # the second: behind a byte order mark
         return None
-    if dump_body(orjson.loads(probe)) != dump_body(body):  # a number is not what the fast parse makes of it
+    if dump_body(again) != dump_body(body):  # a number is not what the fast parse makes of it
         return None
     if not _is_within(text.decode(), body["messages"]):  # it is a name, or a text that says what is to be done
         return None
