@@ -20,7 +20,8 @@ async def test_a_stop_made_on_the_way_to_the_line_frees_the_place() -> None:
     hops._services = SimpleNamespace(
         stops=SimpleNamespace(active=True, check=_stopped), clock=SimpleNamespace(monotonic_s=lambda: 0.0)
     )
-    hops._context, hops._line, hops._deadline_s = SimpleNamespace(gone=False), None, 9.0
+    hops._context, hops._line = SimpleNamespace(gone=False, started_s=0.0), None
+    hops.route, hops._passes = SimpleNamespace(deadline_s=9.0), None
     hops.place = SimpleNamespace(health=SimpleNamespace(line=line))
     attempt = SimpleNamespace(
         provider=SimpleNamespace(queue_timeout_s=1.0), result=SimpleNamespace(error=None), passes=None

@@ -319,8 +319,8 @@ class Writer:
                 left += self._queue.get_nowait() or ()
             except queue.Empty:
                 break
-        left += self._incoming
-        self._incoming = []
+        left += self._incoming + self._riders
+        self._incoming, self._riders = [], []
         self._waiting = 0
         for what, waiter, _ in left:
             if not waiter.is_done:
