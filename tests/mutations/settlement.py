@@ -148,6 +148,18 @@ MUTATIONS: Final = (
         ("tests/pipeline/test_plain_end.py::test_however_it_came_to_be",),
     ),
     Mutation(
+        "unheld-in-one-step",
+        "What no price was known for is spent while its row is written, and no limit sees it until then.",
+        (
+            Patch(
+                "Recorder._settle_plainly",
+                "self._services.limiter.raise_to(reservation.id, self.settlement.cost_pusd or 0)",
+                "pass",
+            ),
+        ),
+        ("tests/pipeline/test_plain_end.py::test_a_cost_that_nothing_was_held_for_is_held_at_once",),
+    ),
+    Mutation(
         "plain-whatever-answered",
         "What answered the last request of a connection is booked for the next one as well.",
         (Patch("plain_end", "attempt_result.model != plain.model", "False"),),

@@ -99,8 +99,14 @@ OTHERWISE: list[dict[str, Any]] = [
 ]
 
 
-def _recorder(answer: dict[str, Any], otherwise: dict[str, Any], plain: PlainEnd) -> tuple[Recorder, int]:
-    """Return a recorder whose request has been answered, and the status that the client gets."""
+def _recorder(
+    answer: dict[str, Any], otherwise: dict[str, Any], plain: PlainEnd, raised: list[tuple[int, int]] | None = None
+) -> tuple[Recorder, int]:
+    """Return a recorder whose request has been answered, and the status that the client gets.
+
+    raised: takes the holds that were raised, by request.
+    """
+    raised = [] if raised is None else raised
     told: dict[str, Any] = {
         "status": 200,
         "streamed": False,
@@ -127,7 +133,9 @@ def _recorder(answer: dict[str, Any], otherwise: dict[str, Any], plain: PlainEnd
         id=told["id"], started_ms=told["started_ms"], started_s=10.0, downgraded=told["downgraded"]
     )
     services: Any = SimpleNamespace(
-        clock=SimpleNamespace(monotonic_s=lambda: 11.5), model_lists=SimpleNamespace(price=lambda *_: None)
+        clock=SimpleNamespace(monotonic_s=lambda: 11.5),
+        model_lists=SimpleNamespace(price=lambda *_: None),
+        limiter=SimpleNamespace(raise_to=lambda id_, pusd: raised.append((id_, pusd))),
     )
     recorder = Recorder(context, reservation, services)
     result = AttemptResult(**{**RESULT, **answer})
@@ -198,3 +206,11 @@ def test_a_later_attempt_is_worked_out() -> None:
     assert recorder._settle_plainly(status) is None
     recorder._past = None
     assert recorder._settle_plainly(status) is not None
+
+
+@pytest.mark.parametrize(("amount_pusd", "raised"), [(None, [(77, 123_456_789)]), (10**12, [])])
+def test_a_cost_that_nothing_was_held_for_is_held_at_once(amount_pusd: int | None, raised: list[Any]) -> None:
+    plain, found = _kept({}, {"amount_pusd": amount_pusd}), list[tuple[int, int]]()
+    recorder, status = _recorder({}, {"amount_pusd": amount_pusd}, plain, found)
+    assert recorder._settle_plainly(status) is not None
+    assert found == raised

@@ -69,7 +69,6 @@ def plain_end(
     usage, generation_id = attempt_result.usage, attempt_result.generation_id
     if (
         usage is None
-        or reserved_pusd is None
         or plain.target is not attempt.target
         or plain.provider is not attempt.provider
         or plain.status != status
@@ -91,7 +90,7 @@ def plain_end(
     if (
         not got
         or not cost_pusd
-        or cost_pusd > reserved_pusd
+        or (reserved_pusd is not None and cost_pusd > reserved_pusd)
         or sent is None
         or extras is not None
         or not is_exact

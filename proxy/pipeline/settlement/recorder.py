@@ -239,6 +239,8 @@ class Recorder:
         if ended is None:
             return None
         self._end, self.settlement, self._quota_tokens = ended
+        if reservation.amount_pusd is None:  # what raises a total counts before the commit
+            self._services.limiter.raise_to(reservation.id, self.settlement.cost_pusd or 0)
         return self.settlement
 
     async def _decide(self, status: int, error: str | None) -> Settlement:
