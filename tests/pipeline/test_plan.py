@@ -163,13 +163,23 @@ class Side:
         self.clock = clock
         self._kept: dict[tuple[str, int], Client] = {}
         self._keeps = keeps
-        self._numbers, self._texts = itertools.count(), itertools.cycle(TEXTS)
+        self._numbers = itertools.count()
+        self._begin_afresh()
+
+    async def begin_afresh(self) -> None:
+        """Forget what was asked before: say the first text next, with a head that nobody has sent."""
+        await self.close()
+        self._begin_afresh()
+
+    def _begin_afresh(self) -> None:
+        self._texts, self._agent = itertools.cycle(TEXTS), f"client/{next(self._numbers)}"
 
     async def ask(self, name: str, headers: int, body: dict[str, Any]) -> Answer:
         key = (name, headers)
         client = self._kept.pop(key, None) or await connect(self.stand.port)
         fields = {"messages": [{"role": "user", "content": next(self._texts)}], **body}
-        sent = HEADERS[headers] if self._keeps else [*HEADERS[headers], ("User-Agent", f"client/{next(self._numbers)}")]
+        agent = self._agent if self._keeps else f"client/{next(self._numbers)}"
+        sent = [*HEADERS[headers], ("User-Agent", agent)]
         await client.send(request_bytes("POST", CHAT, fields, token=token_of(name), headers=sent))
         answer = await client.read_answer()
         if self._keeps and answer.header("Connection") != "close":
@@ -185,6 +195,7 @@ class Side:
     async def close(self) -> None:
         for client in self._kept.values():
             await client.close()
+        self._kept.clear()
 
     async def configure(self, change: dict[str, Any]) -> str | None:
         write_config(self.stand.folder, _settings(self.stand.sim.url, change))
@@ -278,7 +289,7 @@ async def _moved_stand(folder: Path, clock: MovedClock) -> AsyncIterator[Stand]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Side, Side]]:
+async def running_sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Side, Side]]:
     async with contextlib.AsyncExitStack() as stack:
         found = []
         for keeps in (True, False):
@@ -288,6 +299,14 @@ async def sides(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple
         for side in found:
             stack.push_async_callback(side.close)
         yield found[0], found[1]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sides(running_sides: tuple[Side, Side]) -> tuple[Side, Side]:
+    """Return both as one test finds them whatever others a sample runs before it."""
+    for side in running_sides:
+        await side.begin_afresh()
+    return running_sides
 
 
 @pytest.fixture
