@@ -82,9 +82,10 @@ def _tell_version(context: click.Context, _option: click.Parameter, asked: bool)
     """Print version and build, and end."""
     if not asked or context.resilient_parsing:
         return
-    from proxy.core.build import IS_COMPILED  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.build_text import version_text  # noqa: PLC0415 - keeps --help quick
+    from proxy.core.build import IS_COMPILED  # noqa: PLC0415
 
-    click.echo(f"tollkeeper, version {__version__}{', compiled' if IS_COMPILED else ''}")
+    click.echo(f"tollkeeper, version {version_text(__version__, is_compiled=IS_COMPILED)}")
     context.exit()
 
 

@@ -32,9 +32,20 @@ def doctor(provider: str | None, *, chat: bool, as_json: bool, config_path: Path
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
+        _print_build(found["build"])
         _print(found["tries"])
     if not found["is_good"]:
         sys.exit(1)
+
+
+def _print_build(build: dict[str, Any]) -> None:
+    """Print what asked the providers: the proxy that runs or, where none does, this program."""
+    from proxy.cli.build_text import changed_text, version_text  # noqa: PLC0415 - keeps --help quick
+
+    click.echo(f"tollkeeper {version_text(build['version'], is_compiled=build['is_compiled'])}")
+    if build["changed_files"]:
+        click.echo(click.wrap_text(changed_text(build["changed_files"]), _width() - 1))
+    click.echo()
 
 
 def _print(tries: list[dict[str, Any]]) -> None:
@@ -58,8 +69,11 @@ def _say(one: dict[str, Any]) -> None:
     from proxy.cli.table import printable  # noqa: PLC0415 - keeps --help quick
 
     place = "" if one["request"] == "-" else f"{one['key']}, {one['request']}: "
-    width = max(shutil.get_terminal_size().columns, 40)
-    click.echo(click.wrap_text(printable(f"{place}{one['said']}"), width - 1, "  ", "  "))
+    click.echo(click.wrap_text(printable(f"{place}{one['said']}"), _width() - 1, "  ", "  "))
+
+
+def _width() -> int:
+    return max(shutil.get_terminal_size().columns, 40)
 
 
 def _result(one: dict[str, Any]) -> str:

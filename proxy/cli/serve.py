@@ -14,6 +14,7 @@ from proxy.app import App
 from proxy.app.collector import tune_collector
 from proxy.app.switch_interval import shorten_switch_interval
 from proxy.cli.actor import actor
+from proxy.cli.build_text import changed_text, version_text
 from proxy.cli.logs import Output, set_up_logs
 from proxy.cli.settings import config_option, loader
 from proxy.config.load import LoadedConfig
@@ -125,7 +126,7 @@ def _say_ready(app: App, loaded: LoadedConfig, took_s: float) -> None:
     host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
     url = f"http://{host}:{app.port}/v1"
     where = str(loaded.path) if loaded.path else "no configuration file"
-    version = f"{__version__}, compiled" if IS_COMPILED else __version__
+    version = version_text(__version__, is_compiled=IS_COMPILED)
     counts = f"{_count(len(settings.providers), 'provider')}, {_count(len(settings.presets), 'preset')}"
     lines = [
         f"tollkeeper {version}   {where} ({counts}, {_count(len(app.live.current.directory), 'token')})",
@@ -146,10 +147,7 @@ def _say_ready(app: App, loaded: LoadedConfig, took_s: float) -> None:
     ]
     changed = changed_files()
     if changed:
-        lines.append(
-            f"What runs was compiled from other files than are here now ({', '.join(changed[:3])}"
-            f"{', …' if len(changed) > 3 else ''}). To bring it up to date: scripts/setup --compiled, and start again."
-        )
+        lines.append(changed_text(changed))
     click.echo("\n".join(lines), err=True)
 
 

@@ -1,10 +1,14 @@
 """tollkeeper doctor: each endpoint with each key, in 80 columns, the shape of answers without a value, exit 0 or 1."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proxy import __version__
+from proxy.core import build
+from proxy.core.build import IS_COMPILED
 from tests.cli.command_line import CommandLine, Commands
 from tests.cli.test_account import KEY, MANAGEMENT_KEY, managed, post
 
@@ -34,7 +38,13 @@ def test_each_endpoint_is_tried_with_each_key(configured: CommandLine) -> None:
     shapes = {one["request"]: one["returned"] for one in report["tries"]}
     assert shapes["GET /credits"] == "{data: {total_credits, total_usage}}"
     assert shapes["GET /models"].startswith("{data: [")
+    assert report["build"] == {
+        "version": __version__,
+        "is_compiled": IS_COMPILED,
+        "changed_files": build.changed_files(),
+    }
     shown = cli.ok("doctor").stdout
+    assert shown.startswith(f"tollkeeper {__version__}{', compiled' if IS_COMPILED else ''}\n\nopenrouter\n")
     for secret in (KEY, MANAGEMENT_KEY):
         assert secret not in f"{report}{shown}"
 
@@ -61,6 +71,26 @@ def test_what_fails_says_what_to_do_and_ends_with_1(configured: CommandLine, sim
     )
     off = cli.read("doctor")
     assert [one["is_good"] for one in off["tries"]] == [None]
+
+
+def test_what_changed_since_it_was_compiled_is_told(
+    configured: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "installed" / "proxy"
+    package.mkdir(parents=True)
+    names = ["proxy/a.py", "proxy/b.py", "proxy/c.py", "proxy/d.py"]
+    for name in names:
+        (package.parent / name).write_text("changed")
+    (package / "compiled.json").write_text(json.dumps(dict.fromkeys(names, "")))
+    monkeypatch.setattr(build, "_PACKAGE", package)
+    monkeypatch.setattr(build, "IS_COMPILED", True)
+    monkeypatch.setattr("proxy.web.admin.doctor.IS_COMPILED", True)
+    cli = Commands(configured.folder)
+    assert cli.read("doctor")["build"]["changed_files"] == names
+    words = " ".join(cli.ok("doctor").stdout.split())
+    assert words.startswith(f"tollkeeper {__version__}, compiled What runs was compiled from other files")
+    assert "(proxy/a.py, proxy/b.py, proxy/c.py, …)" in words
+    assert "scripts/setup --compiled, and start again." in words
 
 
 def test_keys_of_the_wrong_kind_are_told(configured: CommandLine) -> None:

@@ -5,6 +5,8 @@ import asyncio
 from msgspec.structs import asdict
 from pydantic import BaseModel, Field
 
+from proxy import __version__
+from proxy.core.build import IS_COMPILED, changed_files
 from proxy.core.errors import CallerError
 from proxy.jobs.trial_chat import TrialChat
 from proxy.providers.account.examination import EndpointTry, Examination
@@ -29,10 +31,19 @@ class EndpointReport(BaseModel):
     said: str
 
 
+class BuildReport(BaseModel):
+    """What answers: its version, and whether its files were compiled."""
+
+    version: str
+    is_compiled: bool
+    changed_files: list[str] = Field(description="Files that are no longer what was compiled.")
+
+
 class DoctorReport(BaseModel):
-    """All tries. is_good: none of them failed."""
+    """Who asked, and all tries. is_good: none of them failed."""
 
     is_good: bool
+    build: BuildReport
     tries: list[EndpointReport]
 
 
@@ -51,7 +62,8 @@ async def _examine(request: AdminRequest) -> AdminAnswer:
     rows = _providers(request, body.provider)
     found = [one for tries in await asyncio.gather(*(_tries(request, row) for row in rows)) for one in tries]
     is_good = all(one.is_good is not False for one in found)
-    return AdminAnswer({"is_good": is_good, "tries": [asdict(one) for one in found]})
+    build = {"version": __version__, "is_compiled": IS_COMPILED, "changed_files": changed_files()}
+    return AdminAnswer({"is_good": is_good, "build": build, "tries": [asdict(one) for one in found]})
 
 
 async def _tries(request: AdminRequest, provider: ProviderRow) -> list[EndpointTry]:
