@@ -1,4 +1,7 @@
-"""What a start takes: a proxy that only serves chat completions and probes loads nothing that these do not need."""
+"""What a start takes: a proxy that only serves chat completions and probes loads nothing that these do not need.
+
+Nor do its jobs: what they load stays for as long as the proxy runs.
+"""
 
 import signal
 from pathlib import Path
@@ -31,15 +34,20 @@ UNUSED = {
     "proxy.web.routes": "as aiohttp",
     "proxy.web.dashboard.pages": "the dashboard",
     "pyarrow": "nothing of a proxy",
-    "pydantic": "the operator's API; what a provider tells of an account",
+    "pydantic": "the operator's API",
     "rich": "commands that print tables",
     "shutil": "copies of the ledger; how full the disk is",
     "tempfile": "copies of the ledger",
     "zipfile": "as shutil",
 }
 
+# Those jobs that wait for minutes after a start do not wait here.
 _SERVE = """
 import atexit, pathlib, sys
+from proxy.jobs import daily_usage, late_lookups, retention
+from proxy.jobs.reconciliation import sync_job
+daily_usage._FIRST_S = retention._FIRST_S = sync_job._FIRST_S = late_lookups._EVERY_S = 0.5
+sync_job.COUNTED_AFTER_MS = 0  # after midnight
 atexit.register(lambda: pathlib.Path("modules").write_text("\\n".join(sys.modules)))
 from proxy.cli import main
 main(sys.argv[1:])
@@ -47,7 +55,7 @@ main(sys.argv[1:])
 
 
 async def test_what_is_not_used_is_not_loaded(tmp_path: Path, sim: Controls) -> None:
-    path = write_config(tmp_path, settings(sim.url))
+    path = write_config(tmp_path, settings(sim.url, {"retention": {"rows": "400d"}}))
     program = tmp_path / "program.py"
     program.write_text(_SERVE)
     async with started(tmp_path, "serve", "-c", str(path), program=(str(program),)) as process:
@@ -55,13 +63,20 @@ async def test_what_is_not_used_is_not_loaded(tmp_path: Path, sim: Controls) -> 
         await eventually(lambda: _answers(process))
         assert (await process.ask("GET", "/healthz")).status == 200
         assert (await process.ask("GET", "/readyz")).status == 200
+        await eventually(lambda: _has_counted(process))
         process.signal(signal.SIGTERM)
         assert await process.ended() == 0
     loaded = set((tmp_path / "modules").read_text().split("\n"))
     assert {"proxy.pipeline.run", "httptools", "msgspec"} <= loaded, "it did serve"
+    assert "proxy.providers.account.openrouter_answers" in loaded, "it did ask what its key has used"
     assert sorted(UNUSED.keys() & loaded) == []
 
 
 async def _answers(process: Process) -> bool:
     """Return whether a chat completion is answered; the list of models may not be there at once."""
     return (await process.ask("POST", CHAT, {"model": MODEL, "messages": MESSAGES})).status == 200
+
+
+async def _has_counted(process: Process) -> bool:
+    """Return whether what the provider's key has counted was compared with the ledger."""
+    return "reconciliation.compared" in process.stderr()

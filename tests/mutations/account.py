@@ -21,6 +21,12 @@ MUTATIONS: Final = (
         (f"{_ACCOUNT}costs_of_generations_are_whole_though_answers_are_cut",),
     ),
     Mutation(
+        "no-limit-taken-for-nothing",
+        "A key without a limit looks as though it could spend nothing, for what is null is read as zero.",
+        (Patch("_optional", "None if value is None else read(value)", "read(value or 0)"),),
+        ("tests/providers/test_amounts.py::test_null_is_no_amount_and_what_nothing_rests_on_may_be_odd",),
+    ),
+    Mutation(
         "credits-read-with-a-key-that-sees-none",
         "An ordinary key is answered with a balance of zero, and everybody is told that there is no money.",
         (

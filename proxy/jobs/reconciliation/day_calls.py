@@ -104,7 +104,7 @@ class DayCalls(Struct):
 
     def take(self, body: bytes) -> TakenCosts:
         """Read an answer of a time; a later one of the same time knows better."""
-        from proxy.providers.account.costs_answer import read_costs  # noqa: PLC0415 - with pydantic, in its thread
+        from proxy.providers.account.costs_answer import read_costs  # noqa: PLC0415 - in its thread
 
         costs, taken = read_costs(body)
         self.pending |= costs

@@ -1,10 +1,18 @@
-"""Fields of a management answer: money and counts as their literals, moments as text, unknown fields passed over."""
+"""Fields of a management answer: money and counts as their literals, moments as text, unknown fields passed over.
 
+The account of a key is asked for in a plain proxy too, so nothing large is loaded here: a field's type names the
+function that reads it, and AnswerPart calls that.
+"""
+
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Self
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from msgspec import Struct
+from msgspec.structs import fields
 
 from proxy.core.money import MoneyError, usd_to_pusd
 from proxy.core.text import fit_text
@@ -14,28 +22,107 @@ from proxy.wire.amount import NumberText
 _CENTS_PLACES = 2
 _COUNT_END = 2**53  # beyond it JSON's own numbers are not exact; sums of a thousand such counts still fit a column
 _TEXT_MAX_CHARS = 512
+_Read = Callable[[Any], Any]
+_Part = TypeVar("_Part", bound="AnswerPart")
 
 
-class AnswerPart(BaseModel):
+class AnswerPart(Struct, frozen=True, kw_only=True):
     """A part of an answer as read_exactly() gives it. Whatever else a provider writes beside is not looked at."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     @classmethod
     def read(cls, found: Any) -> Self:
         """Return the part that an answer holds; raises AnswerError."""
         try:
-            return cls.model_validate(found)
-        except ValidationError as error:
-            raise AnswerError(_places_of(error)) from None
+            return _part_of(cls, found)
+        except _FlawError as flaw:
+            raise AnswerError(f"{'.'.join(flaw.names)}: {flaw.what}") from None
+        except ValueError as error:  # of the whole
+            raise AnswerError(str(error)) from None
 
 
-def _places_of(error: ValidationError) -> str:
-    """Return where an answer is not as it should be: no value of it is shown."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    places = [".".join(map(str, one["loc"])) + f" {one['msg']}" for one in found]
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    return f"{places[0]}{more}" if places else "nothing is as it should be"
+class _FlawError(ValueError):
+    """What is not as it should be, and the names that lead there. No value of an answer is shown."""
+
+    def __init__(self, names: tuple[str, ...], what: str) -> None:
+        super().__init__(what)
+        self.names: Final = names
+        self.what: Final = what
+
+
+def _part_of(part: type[_Part], found: Any) -> _Part:
+    if not isinstance(found, Mapping):
+        raise ValueError("not an object")  # noqa: TRY004 - all that is wrong with an answer is a ValueError
+    values = {}
+    for name, is_required, read in _readers(part):
+        if name in found:
+            values[name] = _read_at(name, read, found[name])
+        elif is_required:
+            raise _FlawError((name,), "missing")
+    return part(**values)
+
+
+def _read_at(name: str, read: _Read, value: Any) -> Any:
+    try:
+        return read(value)
+    except _FlawError as flaw:
+        raise _FlawError((name, *flaw.names), flaw.what) from None
+    except ValueError as error:
+        raise _FlawError((name,), str(error)) from None
+
+
+@cache
+def _readers(part: type[AnswerPart]) -> tuple[tuple[str, bool, _Read], ...]:
+    """Return name, whether it must be there, and what reads it, of each field."""
+    return tuple((each.name, each.required, _reader(each.type)) for each in fields(part))
+
+
+def _reader(kind: Any) -> _Read:
+    """Return what reads a value of a field's type; raises TypeError for a type that no answer has."""
+    origin, of = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        read: _Read = of[1]
+        return read
+    if origin in (Union, UnionType) and len(of) == 2 and NoneType in of:
+        return _optional(_reader(next(each for each in of if each is not NoneType)))
+    if origin is tuple and of[1:] == (...,):
+        return _list_of(_reader(of[0]))
+    if origin is Mapping and of[0] is str:
+        return _table_of(_reader(of[1]))
+    if isinstance(kind, type) and issubclass(kind, AnswerPart):
+        return lambda value: _part_of(kind, value)
+    if kind is Any:
+        return lambda value: value
+    if kind is bool:
+        return _bool
+    raise TypeError(f"nothing reads {kind}")
+
+
+def _optional(read: _Read) -> _Read:
+    return lambda value: None if value is None else read(value)
+
+
+def _list_of(read: _Read) -> _Read:
+    def read_list(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise ValueError("not a list")  # noqa: TRY004 - as above
+        return tuple(_read_at(str(n), read, each) for n, each in enumerate(value))
+
+    return read_list
+
+
+def _table_of(read: _Read) -> _Read:
+    def read_table(value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise ValueError("not an object")  # noqa: TRY004 - as above
+        return {name: _read_at(name, read, each) for name, each in value.items()}
+
+    return read_table
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")  # noqa: TRY004 - as above
+    return value
 
 
 def signed_pusd(literal: str) -> int:
@@ -91,11 +178,19 @@ def name_of(value: Any) -> str:
     return _text(value) or ""
 
 
+def _filled_name(value: Any) -> str:
+    name = name_of(value)
+    if not name:
+        raise ValueError("empty")
+    return name
+
+
 def _day(value: Any) -> date:
     """Read a day, with or without a time behind it."""
-    if not isinstance(value, str):
-        raise ValueError("not a date")  # noqa: TRY004 - pydantic reports a ValueError with its place
-    return date.fromisoformat(value[:10])
+    try:
+        return date.fromisoformat(value[:10])
+    except (TypeError, ValueError):  # its own text shows the value
+        raise ValueError("not a date") from None
 
 
 def _moment(value: Any) -> datetime | None:
@@ -109,11 +204,12 @@ def _moment(value: Any) -> datetime | None:
         return None
 
 
-Pusd = Annotated[int, BeforeValidator(money_of)]  # from USD
-CentsPusd = Annotated[int, BeforeValidator(_cents)]  # from cents
-Count = Annotated[int, BeforeValidator(_count)]
-Name = Annotated[str, BeforeValidator(name_of)]
-OptionalName = Annotated[str | None, BeforeValidator(_text)]
-Flag = Annotated[bool, BeforeValidator(lambda value: value is True)]
-Day = Annotated[date, BeforeValidator(_day)]
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Pusd = Annotated[int, money_of]  # from USD
+CentsPusd = Annotated[int, _cents]  # from cents
+Count = Annotated[int, _count]
+Name = Annotated[str, name_of]
+OptionalName = Annotated[str | None, _text]
+Flag = Annotated[bool, lambda value: value is True]
+FilledName = Annotated[str, _filled_name]
+Day = Annotated[date, _day]
+Moment = Annotated[datetime | None, _moment]

@@ -8,22 +8,22 @@ from proxy.providers.account.source import AnswerError, TakenCosts
 from proxy.wire.amount import read_exactly
 
 
-class _CostRow(AnswerPart):
+class _CostRow(AnswerPart, frozen=True, kw_only=True):
     generation_id: Name = ""
     total_usage: Pusd
 
 
-class _QueryMetadata(AnswerPart):
+class _QueryMetadata(AnswerPart, frozen=True, kw_only=True):
     row_count: Count | None = None
     truncated: bool
 
 
-class _QueryResult(AnswerPart):
+class _QueryResult(AnswerPart, frozen=True, kw_only=True):
     data: tuple[_CostRow, ...]
     metadata: _QueryMetadata
 
 
-class _CostsAnswer(AnswerPart):
+class _CostsAnswer(AnswerPart, frozen=True, kw_only=True):
     data: _QueryResult
 
 

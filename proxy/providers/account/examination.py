@@ -155,6 +155,6 @@ async def count_costs(body: bytes) -> TakenCosts:
 
 
 def _taken_costs(body: bytes) -> TakenCosts:
-    from proxy.providers.account.costs_answer import read_costs  # noqa: PLC0415 - with pydantic, in its thread
+    from proxy.providers.account.costs_answer import read_costs  # noqa: PLC0415 - in its thread
 
     return read_costs(body)[1]

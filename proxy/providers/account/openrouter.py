@@ -199,7 +199,7 @@ def _instant(ms: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
 
 
-# The thread that reads the first answer imports what reads it: pydantic, which nothing else of a plain proxy needs.
+# The thread that reads the first answer imports what reads it: a start needs none of it.
 
 
 def _key_status(found: Any) -> KeyStatus:

@@ -1,8 +1,6 @@
 """The shapes of OpenRouter's management answers, from its API reference of 2026. Reads parsed answers, no I/O."""
 
-from pydantic import Field
-
-from proxy.providers.account.amounts import AnswerPart, Count, Day, Flag, Moment, Name, OptionalName, Pusd
+from proxy.providers.account.amounts import AnswerPart, Count, Day, FilledName, Flag, Moment, Name, OptionalName, Pusd
 from proxy.providers.account.source import (
     AccountCredits,
     ActivityRow,
@@ -14,7 +12,7 @@ from proxy.providers.account.source import (
 )
 
 
-class _Budget(AnswerPart):
+class _Budget(AnswerPart, frozen=True, kw_only=True):
     scope: Name
     limit_usd: Pusd
     spend_usd: Pusd
@@ -35,13 +33,13 @@ class _Budget(AnswerPart):
         )
 
 
-class _FreeModels(AnswerPart):
+class _FreeModels(AnswerPart, frozen=True, kw_only=True):
     used: Count
     limit: Count
     remaining: Count
 
 
-class _KeyFigures(AnswerPart):
+class _KeyFigures(AnswerPart, frozen=True, kw_only=True):
     """What /key and /keys have in common."""
 
     label: Name = ""
@@ -66,7 +64,7 @@ class _KeyFigures(AnswerPart):
         return Spending(self.byok_usage, self.byok_usage_daily, self.byok_usage_weekly, self.byok_usage_monthly)
 
 
-class _KeyData(_KeyFigures):
+class _KeyData(_KeyFigures, frozen=True, kw_only=True):
     is_free_tier: Flag = False
     is_management_key: Flag = False
     is_provisioning_key: Flag = False  # the older name
@@ -74,7 +72,7 @@ class _KeyData(_KeyFigures):
     free_model_daily_requests: _FreeModels | None = None
 
 
-class KeyAnswer(AnswerPart):
+class KeyAnswer(AnswerPart, frozen=True, kw_only=True):
     """GET /key."""
 
     data: _KeyData
@@ -97,12 +95,12 @@ class KeyAnswer(AnswerPart):
         )
 
 
-class _Credits(AnswerPart):
+class _Credits(AnswerPart, frozen=True, kw_only=True):
     total_credits: Pusd
     total_usage: Pusd
 
 
-class CreditsAnswer(AnswerPart):
+class CreditsAnswer(AnswerPart, frozen=True, kw_only=True):
     """GET /credits."""
 
     data: _Credits
@@ -111,8 +109,8 @@ class CreditsAnswer(AnswerPart):
         return AccountCredits(self.data.total_credits, self.data.total_usage)
 
 
-class _ListedKey(_KeyFigures):
-    hash: Name = Field(min_length=1)
+class _ListedKey(_KeyFigures, frozen=True, kw_only=True):
+    hash: FilledName
     name: Name = ""
     disabled: Flag = False
     created_at: Moment = None
@@ -136,7 +134,7 @@ class _ListedKey(_KeyFigures):
         )
 
 
-class KeyListAnswer(AnswerPart):
+class KeyListAnswer(AnswerPart, frozen=True, kw_only=True):
     """GET /keys, one page of it."""
 
     data: tuple[_ListedKey, ...]
@@ -145,7 +143,7 @@ class KeyListAnswer(AnswerPart):
         return tuple(each.key() for each in self.data)
 
 
-class _Activity(AnswerPart):
+class _Activity(AnswerPart, frozen=True, kw_only=True):
     date: Day
     model: Name
     model_permaslug: Name = ""
@@ -176,7 +174,7 @@ class _Activity(AnswerPart):
         )
 
 
-class ActivityAnswer(AnswerPart):
+class ActivityAnswer(AnswerPart, frozen=True, kw_only=True):
     """GET /activity."""
 
     data: tuple[_Activity, ...]

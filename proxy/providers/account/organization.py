@@ -170,7 +170,7 @@ def _anthropic_day(day: date) -> dict[str, str]:
     return {"starting_at": f"{day.isoformat()}T00:00:00Z", "ending_at": f"{day + timedelta(days=1)}T00:00:00Z"}
 
 
-# The thread that reads the first answer imports what reads it: pydantic, which nothing else of a plain proxy needs.
+# The thread that reads the first answer imports what reads it: a start needs none of it.
 
 
 def _openai_costs(answer: Any) -> tuple[list[BilledCost], str | None]:

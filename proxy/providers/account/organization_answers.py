@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import Field
-
 from proxy.providers.account.amounts import AnswerPart, CentsPusd, Count, Name, OptionalName, Pusd
 from proxy.providers.account.source import BilledCost, BilledTokens
 
 
-class _OpenAIAmount(AnswerPart):
+class _OpenAIAmount(AnswerPart, frozen=True, kw_only=True):
     value: Pusd
     currency: Name
 
 
-class _OpenAICost(AnswerPart):
+class _OpenAICost(AnswerPart, frozen=True, kw_only=True):
     amount: _OpenAIAmount
     line_item: OptionalName = None  # "gpt-6-astra, input_tokens"
 
@@ -22,7 +20,7 @@ class _OpenAICost(AnswerPart):
         return BilledCost((self.line_item or "").partition(",")[0].strip(), self.amount.value, self.amount.currency)
 
 
-class _OpenAIUsage(AnswerPart):
+class _OpenAIUsage(AnswerPart, frozen=True, kw_only=True):
     model: OptionalName = None
     input_tokens: Count
     output_tokens: Count
@@ -34,7 +32,7 @@ class _OpenAIUsage(AnswerPart):
         return BilledTokens(self.model or "", *counts)
 
 
-class _AnthropicCost(AnswerPart):
+class _AnthropicCost(AnswerPart, frozen=True, kw_only=True):
     amount: CentsPusd
     currency: Name
     model: OptionalName = None
@@ -44,11 +42,11 @@ class _AnthropicCost(AnswerPart):
         return BilledCost(self.model or self.description or "", self.amount, self.currency)
 
 
-class _AnthropicUsage(AnswerPart):
+class _AnthropicUsage(AnswerPart, frozen=True, kw_only=True):
     model: OptionalName = None
     uncached_input_tokens: Count
     cache_read_input_tokens: Count = 0
-    cache_creation: Mapping[str, Count] = Field(default_factory=dict)  # by the life of what was written
+    cache_creation: Mapping[str, Count] = {}  # by the life of what was written
     output_tokens: Count
 
     def tokens(self) -> BilledTokens:
@@ -56,23 +54,23 @@ class _AnthropicUsage(AnswerPart):
         return BilledTokens(self.model or "", None, prompt, self.output_tokens, self.cache_read_input_tokens)
 
 
-class OpenAICosts(AnswerPart):
+class OpenAICosts(AnswerPart, frozen=True, kw_only=True):
     results: tuple[_OpenAICost, ...]
 
 
-class OpenAIUsages(AnswerPart):
+class OpenAIUsages(AnswerPart, frozen=True, kw_only=True):
     results: tuple[_OpenAIUsage, ...]
 
 
-class AnthropicCosts(AnswerPart):
+class AnthropicCosts(AnswerPart, frozen=True, kw_only=True):
     results: tuple[_AnthropicCost, ...]
 
 
-class AnthropicUsages(AnswerPart):
+class AnthropicUsages(AnswerPart, frozen=True, kw_only=True):
     results: tuple[_AnthropicUsage, ...]
 
 
-class _Page(AnswerPart):
+class _Page(AnswerPart, frozen=True, kw_only=True):
     """One page of buckets, in either form."""
 
     data: tuple[Any, ...]
