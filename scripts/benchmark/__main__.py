@@ -49,7 +49,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--instructions",
         action="store_true",
-        help="count the instructions of a JSON request and of a chunk by valgrind instead: minutes, without noise",
+        help="count the instructions of a request, a chunk and a stream's ends instead, by valgrind: minutes, no noise",
     )
     parser.add_argument(
         "--frames",
@@ -203,7 +203,7 @@ def steps_of(console: Console) -> Iterator[tuple[Progress, TaskID, Callable[[str
 
 
 def count(parent: Path, console: Console) -> int:
-    """Print the instructions of a request, and of one chunk more of a stream."""
+    """Print the instructions of a request, of one chunk more of a stream, and of a stream without its chunks."""
     instructions.require_valgrind()
     with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-", dir=parent) as folder:
         say = partial(console.print, highlight=False)

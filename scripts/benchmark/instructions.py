@@ -25,6 +25,9 @@ _REQUESTS = 100  # a connection
 _STREAMS = 2  # of each length, and as many before them
 # Events, how many of them together, and the time between two reads: much more than callgrind takes for one.
 KINDS = {"a chunk, alone": (200, 1, 4), "a chunk, 20 in a read": (1000, 20, 16)}
+ENDS = "a stream's begin and end"
+_ENDS_PACE = (10, 1, 4)  # of the shorter streams; the longer ones have twice as many events
+_ENDS_STREAMS = 20
 _NUMBERS = itertools.count()
 _HELLO = "Hello, how are you today? " * 75
 _RULES = {watch: {"watch": watch} for watch in ("error_rate", "latency_p95", "fallback_rate", "repeats", "limit_share")}
@@ -118,7 +121,7 @@ def steps(*, chunks: bool) -> int:
     """Return how often measure_once says what it does; 0 where this machine cannot count."""
     if platform.system() != "Linux" or not shutil.which("valgrind"):
         return 0
-    return 3 + (1 + len(KINDS) if chunks else 0)
+    return 3 + (2 + len(KINDS) if chunks else 0)
 
 
 def measure_once(
@@ -126,7 +129,7 @@ def measure_once(
 ) -> dict[str, int]:
     """Return the event loop's instructions by kind of request, all counted in one process.
 
-    With chunks those of an event of a stream, too, and of a request with one limit.
+    With chunks those of an event of a stream and of a stream's ends, too, and of a request with one limit.
     """
     folder = folder / "counted"
     folder.mkdir()
@@ -150,6 +153,9 @@ def measure_once(
         for kind, pace in KINDS.items() if chunks else ():
             say(f"counting instructions: {kind}")
             found[kind] = _of_chunk(ours, *pace)
+        if chunks:
+            say(f"counting instructions: {ENDS}")
+            found[ENDS] = _of_ends(ours)
     finally:
         try:
             ours.stop()
@@ -163,7 +169,8 @@ def measure_chunks(
 ) -> dict[str, int]:
     """Return the event loop's instructions for each event more of a stream, for those that come alone or together.
 
-    A stream of twice as many events is held against one of so many: what both ends of a stream take is in neither.
+    A stream of twice as many events is held against one of so many: what both ends of a stream take is in neither, and
+    stands by itself (ENDS).
     """
     folder = folder / "chunks"
     folder.mkdir()
@@ -176,6 +183,8 @@ def measure_chunks(
         for kind, pace in kinds.items():
             say(f"counting instructions: {kind}")
             found[kind] = _of_chunk(ours, *pace)
+        say(f"counting instructions: {ENDS}")
+        found[ENDS] = _of_ends(ours)
     finally:
         try:
             ours.stop()
@@ -184,25 +193,39 @@ def measure_chunks(
     return found
 
 
+def _of_ends(ours: Counted) -> int:
+    """Return what a stream takes beside its events, each of which costs as much as one more does."""
+    events, *pace = _ENDS_PACE
+    once, twice = (_of_stream(ours, paced_model(many, *pace), _ENDS_STREAMS) for many in (events, 2 * events))
+    return (2 * once - twice) // _ENDS_STREAMS
+
+
 def _of_chunk(ours: Counted, events: int, together: int, interval_ms: int) -> int:
     once, twice = (_of_stream(ours, paced_model(many, together, interval_ms)) for many in (events, 2 * events))
     return (twice - once) // (events * _STREAMS)
 
 
-def _of_stream(ours: Counted, model: str) -> int:
-    """Return the event loop's instructions for some streams of a model."""
-    chat = {"model": model, "stream": True, "messages": [{"role": "user", "content": _HELLO}], "max_tokens": 400}
+def _of_stream(ours: Counted, model: str, streams: int = _STREAMS) -> int:
+    """Return the event loop's instructions for some streams of a model, one after the other over one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", ours.port, timeout=60)
+    headers = {"Authorization": f"Bearer {ours.token}", "Content-Type": "application/json"}
 
     def ask() -> None:
-        for _ in range(_STREAMS):
-            answered = ours.ask(chat)
+        for _ in range(streams):
+            messages = [{"role": "user", "content": f"{_HELLO}{next(_NUMBERS):8}"}]
+            chat = {"model": model, "stream": True, "messages": messages, "max_tokens": 400}
+            connection.request("POST", "/v1/chat/completions", json.dumps(chat).encode(), headers)
+            answered = connection.getresponse().read()
             if not answered.endswith(b"data: [DONE]\n\n"):
                 raise BenchError(f"a stream ended with {answered[-300:]!r}")
 
-    ask()
-    ours.count("on")
-    ask()
-    ours.count("off")
+    try:
+        ask()
+        ours.count("on")
+        ask()
+        ours.count("off")
+    finally:
+        connection.close()
     return _totals(ours.dump())[0]
 
 

@@ -29,6 +29,8 @@ _BENCH_PACES = tuple((one.events, one.together, one.interval_ms) for of in (SHOR
 # Events of a stream, how many of them come at once, and milliseconds between two times.
 PACES: tuple[tuple[int, ...], ...] = (
     (20, 20),
+    (10, 1, 4),
+    (20, 1, 4),
     (200, 1, 4),
     (400, 1, 4),
     (1000, 20, 16),
