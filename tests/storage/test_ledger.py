@@ -20,7 +20,6 @@ from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, Reserved, id_number
 from proxy.storage.sqlite.connect import connect_owner
 from proxy.storage.sqlite.labels import read_rates, set_labels
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
-from proxy.storage.sqlite.writer import Operation, Writer
 from tests.storage.made_requests import (
     ROLLUP,
     ROLLUP_OF_ROWS,
@@ -83,20 +82,34 @@ async def test_the_generation_is_there_before_the_end(path: Path) -> None:
         assert [(attempt.n, attempt.generation_id) for attempt in left.attempts] == [(1, "gen-1")]
 
 
-async def test_a_generation_goes_with_what_is_written_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    groups: list[int] = []
-    write = Writer._write
+# what a transaction writes, by how its statements begin
+_WRITES = {
+    "INSERT INTO requests ": "row",
+    "UPDATE requests SET generation_id": "generation",
+    "UPDATE requests SET finished_ms": "end",
+}
 
-    def counted(self: Writer, operations: list[Operation]) -> None:
-        groups.append(len(operations))
-        write(self, operations)
 
-    monkeypatch.setattr(Writer, "_write", counted)
+def _transactions(ledger: SqliteLedger) -> list[list[str]]:
+    """Return a list that SQLite itself fills: what each transaction from now on writes of a request."""
+    found: list[list[str]] = []
+
+    def note(sql: str) -> None:
+        if sql.startswith("BEGIN"):
+            found.append([])
+        found[-1].extend(what for beginning, what in _WRITES.items() if sql.startswith(beginning))
+
+    ledger._writer._connection.set_trace_callback(note)
+    return found
+
+
+async def test_a_generation_goes_with_what_is_written_next(path: Path) -> None:
     async with running(path) as ledger:
+        found = _transactions(ledger)
         row, alone = await opened(ledger), await opened(ledger)
         ledger.note_generation(row.id, 1, "gen-1")
         await ledger.end(request_end(row))
-        assert groups == [1, 1, 2]
+        assert found == [["row"], ["row"], ["generation", "end"]]
         ledger.note_generation(alone.id, 1, "gen-2")
 
         async def look() -> bool:
@@ -105,7 +118,7 @@ async def test_a_generation_goes_with_what_is_written_next(path: Path, monkeypat
             )
 
         await eventually(look)
-        assert groups == [1, 1, 2, 1]
+        assert found[3:] == [["generation"]]
 
 
 @pytest.mark.parametrize(("state", "cost_pusd", "source"), [("settled", 700, "provider"), ("released", 0, "none")])
