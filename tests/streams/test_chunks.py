@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from proxy.pipeline.relay.stream import StreamRelay
 from proxy.wire.stream_meter import StreamMeter
 from tests.faults.place import Place, place
 from tests.faults.raw_upstream import Pause, Step, Turn
@@ -98,10 +97,9 @@ async def test_the_same_bytes_and_the_same_row(tmp_path: Path, monkeypatch: pyte
             assert least <= passed <= (EVENTS if least else 0), way
 
 
-async def test_a_client_that_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_goes(tmp_path: Path) -> None:
     """Among chunks that pass as they come a hang-up is noticed, and what follows is read to its end all the same."""
-    monkeypatch.setattr(StreamRelay, "may_abort", lambda _: False)
-    async with place(tmp_path) as found:
+    async with place(tmp_path, {"providers": {"openrouter": {"on_disconnect": "drain"}}}) as found:
         steps = tuple(_apart([*map(chunk, (*WORDS, *WORDS, *LAST))]))
         found.upstream.choose = lambda _: Turn((*steps[:80], Pause(0.2), *steps[80:]))
         client = await found.begin_chat(stream=True)
