@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from machine import BenchError
-from systems import Tollkeeper, Upstream
+from systems import JSON_ROUTE, Tollkeeper, Upstream
 from upstream import JSON_MODEL, STREAM_MODEL, paced_model
 
 import proxy
@@ -62,7 +62,7 @@ class Way(NamedTuple):
 
 
 async def ways(folder: Path) -> dict[str, Way]:
-    """Return the ways of a plain JSON request, of JSON for a user with five limits, and of streams.
+    """Return the ways of a plain JSON request, of JSON for a user with five limits, by a route of two, and of streams.
 
     A stream's events come each by itself, or together, as from a fast model: then all but the ends are in one read.
     """
@@ -73,6 +73,7 @@ async def ways(folder: Path) -> dict[str, Way]:
             "streamed": await ask.way(ours.token, {**_CHAT, "model": STREAM_MODEL, "stream": True}),
             "streamed together": await ask.way(ours.token, {**_CHAT, "model": together, "stream": True}),
             "five limits": await ask.way(ours.limited_token, {**_CHAT, "model": JSON_MODEL}),
+            "route of two": await ask.way(ours.token, {**_CHAT, "model": JSON_ROUTE}),
         }
 
 

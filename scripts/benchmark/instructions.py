@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from machine import BenchError
-from systems import Tollkeeper, Upstream
+from systems import JSON_ROUTE, Tollkeeper, Upstream
 from upstream import JSON_MODEL, paced_model
 
 _CONNECTIONS = 16
@@ -88,6 +88,7 @@ def measure(
         "no limits": _measured(folder / "plain", cores, say, requests),
         "five limits": _measured(folder / "limited", cores, say, requests, limited=True),
         "no limits, alerts": _measured(folder / "alerts", cores, say, requests, rules=_RULES),
+        "route of two": _measured(folder / "route", cores, say, requests, model=JSON_ROUTE),
     }
 
 
@@ -121,7 +122,7 @@ def steps(*, chunks: bool) -> int:
     """Return how often measure_once says what it does; 0 where this machine cannot count."""
     if platform.system() != "Linux" or not shutil.which("valgrind"):
         return 0
-    return 3 + (2 + len(KINDS) if chunks else 0)
+    return 4 + (2 + len(KINDS) if chunks else 0)
 
 
 def measure_once(
@@ -136,18 +137,22 @@ def measure_once(
     upstream = Upstream(folder, cores[1], events=1, interval_ms=1)
     upstream.start()
     ours = Counted(folder / "ours", cores[0], upstream.port)
-    users = {"no limits": ours.token, "five limits": ours.limited_token}
+    asked = {
+        "no limits": (ours.token, JSON_MODEL),
+        "five limits": (ours.limited_token, JSON_MODEL),
+        "route of two": (ours.token, JSON_ROUTE),
+    }
     if chunks:
-        users["one limit"] = ours.single_token
+        asked["one limit"] = ours.single_token, JSON_MODEL
     found: dict[str, int] = {}
     try:
         say("starting inside callgrind")
         ours.start()
-        for kind, token in users.items():
+        for kind, (token, model) in asked.items():
             say(f"counting instructions: {kind}")
-            _ask(ours.port, token, _WARM_UP)
+            _ask(ours.port, token, _WARM_UP, model)
             ours.count("on")
-            _ask(ours.port, token, requests)
+            _ask(ours.port, token, requests, model)
             ours.count("off")
             found[kind] = _totals(ours.dump())[0] // (requests * _CONNECTIONS)
         for kind, pace in KINDS.items() if chunks else ():
@@ -236,6 +241,7 @@ def _measured(
     requests: int,
     *,
     limited: bool = False,
+    model: str = JSON_MODEL,
     rules: Mapping[str, object] | None = None,
 ) -> Instructions:
     say(f"counting instructions: {folder.name}")
@@ -248,9 +254,9 @@ def _measured(
     try:
         ours.start()
         token = ours.limited_token if limited else ours.token
-        _ask(ours.port, token, _WARM_UP)
+        _ask(ours.port, token, _WARM_UP, model)
         ours.count("on")
-        _ask(ours.port, token, requests)
+        _ask(ours.port, token, requests, model)
         ours.count("off")
     finally:
         try:
@@ -283,10 +289,10 @@ def total(profile: Iterable[str]) -> int:
     return found
 
 
-def _ask(port: int, token: str, requests: int) -> None:
+def _ask(port: int, token: str, requests: int, model: str = JSON_MODEL) -> None:
     """Have so many requests answered over each connection; all connections are busy at once."""
     faults: list[str] = []
-    lines = [threading.Thread(target=_line, args=(port, token, requests, faults)) for _ in range(_CONNECTIONS)]
+    lines = [threading.Thread(target=_line, args=(port, token, requests, model, faults)) for _ in range(_CONNECTIONS)]
     for line in lines:
         line.start()
     for line in lines:
@@ -295,13 +301,13 @@ def _ask(port: int, token: str, requests: int) -> None:
         raise BenchError(f"a request failed: {faults[0]}")
 
 
-def _line(port: int, token: str, requests: int, faults: list[str]) -> None:
+def _line(port: int, token: str, requests: int, model: str, faults: list[str]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
         for _ in range(requests):
             messages = [{"role": "user", "content": f"{_HELLO}{next(_NUMBERS):8}"}]  # another text, as people write
-            chat = {"model": JSON_MODEL, "messages": messages, "temperature": 0.7, "max_tokens": 400}
+            chat = {"model": model, "messages": messages, "temperature": 0.7, "max_tokens": 400}
             body = json.dumps(chat).encode()
             connection.request("POST", "/v1/chat/completions", body, headers)
             answer = connection.getresponse()
