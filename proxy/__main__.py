@@ -53,10 +53,11 @@ def steps_back(arguments: list[str]) -> bool:
 def main() -> None:
     """Run the command of this process's arguments."""
     # at once: what is imported for a short command costs more than the command
-    if steps_back(sys.argv[1:]) and step_back():
+    prompt = step_back() if steps_back(sys.argv[1:]) else None
+    if prompt is not None:
         from proxy.core.pacer import Pacer  # noqa: PLC0415 - what it imports comes after the step back
 
-        Pacer().start()
+        prompt.call(Pacer(prompt).start)
     from proxy.cli import main as run  # noqa: PLC0415 - as above
 
     run()

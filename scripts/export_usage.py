@@ -33,8 +33,8 @@ def main() -> None:
     from proxy.core.pacer import Pacer  # noqa: PLC0415
     from proxy.core.process_priority import step_back  # noqa: PLC0415
 
-    if step_back():
-        Pacer().start()
+    if (prompt := step_back()) is not None:
+        prompt.call(Pacer(prompt).start)
     run_program(export, "export_usage.py")
 
 

@@ -22,10 +22,8 @@ from typing import IO, Any, Final
 
 from msgspec import Struct
 
-from proxy.core.child_python import bare_environ, child_command
+from proxy.core.child_python import background_command, bare_environ
 from proxy.core.errors import LedgerError
-from proxy.core.pacer import Pacer
-from proxy.core.process_priority import put_back
 
 _LOOK_EVERY_MS: Final = 5_000
 _LOOKS: Final = 24  # two minutes
@@ -65,7 +63,7 @@ class ChildProcess:
     """
 
     def __init__(self, maker: str, *arguments: str) -> None:
-        self._command = child_command(__name__, maker, *arguments)
+        self._command = background_command(__name__, maker, *arguments)
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
         self._is_closed = False
@@ -116,7 +114,6 @@ class ChildProcess:
                     )
                 except OSError as error:
                     raise ChildGoneError(f"cannot be started ({error.strerror})") from None
-                put_back(self._process.pid)
             return self._process
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
@@ -145,7 +142,6 @@ def main(maker: str, *arguments: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to all of a terminal: the one that asked decides
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a module prints as it is imported is no answer
-    Pacer().start()
     gc.disable()  # what is asked for has no circles, and to look for some takes a third of the time
     module, _, name = maker.partition(":")
     make: Callable[..., Any] = getattr(import_module(module), name)

@@ -20,6 +20,11 @@ def child_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def background_command(module: str, *arguments: str) -> list[str]:
+    """Return the command of one that gives way to all other processes."""
+    return child_command("proxy.core.background", module, *arguments)
+
+
 def child_environ() -> Mapping[str, str]:
     """Return the environment of it, by which it finds the package where it is not installed, too."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(_HOME), os.environ.get("PYTHONPATH"))))}

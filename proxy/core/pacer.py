@@ -5,25 +5,27 @@ Where it has no way to do so (not Linux, a Python without ctypes) it ends, and t
 
 import errno
 import os
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from proxy.core.pauses import PauseLook, Pauses
+from proxy.core.process_priority import PromptThread
 
-# Of computing; the kernel looks at such clocks with its tick, each 1 to 10 ms. A look takes a fiftieth of one.
-_LOOK_EVERY_S: Final = 0.003
-_LOOK_CALM_S: Final = 0.006  # after a look without a pause
-_SWITCH_S: Final = 0.001  # after it, Python that computes is asked for the interpreter
+_LOOK_EVERY_S: Final = 0.001  # while it stands still in between: the longest that a request waits for its processor
+_LOOK_CALM_S: Final = 0.006  # of computing, after a look without a pause
+_SWITCH_S: Final = 0.0002  # after it, Python that computes is asked for the interpreter
 
 
 class _Sleeps(NamedTuple):
     """Two ways to sleep. until_computed: for so many seconds of the process's computing; False: there is no such clock.
 
-    holding: with the interpreter held, so that no thread of the process goes on with Python.
+    The kernel looks at that one with its tick, each 1 to 10 ms. holding: with the interpreter held, so that no thread
+    of the process goes on with Python.
     """
 
     until_computed: Callable[[float], bool]
@@ -33,16 +35,21 @@ class _Sleeps(NamedTuple):
 class Pacer(threading.Thread):
     """Begins once it is told of a file by which others are known. A process has one at most.
 
+    It is started in the prompt thread, so that it wakes in time: one of a low priority waits as long as requests would.
     While it sleeps it keeps the interpreter's lock: whatever Python runs in the process stands still, in any thread and
     at any place, and no signal is in play. Code in C that runs without the lock goes on; so it has to come back now and
     then, as SQLite does with a progress handler that does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prompt: PromptThread) -> None:
         super().__init__(name="pacer", daemon=True)
+        self._prompt = prompt
         self._watched: Path | None = None
         self._told = threading.Event()
         self._rests = False
+        self._looking = threading.Lock()
+        self._pauses: Pauses | None = None  # from the first look on
+        self._is_pausing = False
 
     @staticmethod
     def of_this_process() -> "Pacer | None":
@@ -59,21 +66,41 @@ class Pacer(threading.Thread):
         """Watch nothing any more: this process itself is the one that writes."""
         self._rests, self._watched = True, None
 
+    @property
+    def is_pausing(self) -> bool:
+        """Return whether this process stands still now and then as things are."""
+        return self._is_pausing
+
+    def pause(self) -> None:
+        """Stand still now if it is time to: for a thread that has come to where nobody waits for it."""
+        if self._pauses is not None and (pause_s := self._due_s(self._pauses)) > 0:
+            time.sleep(pause_s)
+
+    def start_process(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+        """Start one that gives way by itself (core/background.py), with the priority that this one began with."""
+        started: subprocess.Popen[bytes] = self._prompt.call(lambda: subprocess.Popen(command, **options))  # noqa: S603
+        return started
+
     def run(self) -> None:
         """Look after every few milliseconds of computing, and stand still where that is wanted."""
         self._told.wait()
         sleeps = _sleeps()
         if sleeps is None:
             return
-        pauses = Pauses(self._look())
+        pauses = self._pauses = Pauses(self._look())
         sys.setswitchinterval(_SWITCH_S)
-        pause_s = 0.0
-        while sleeps.until_computed(_LOOK_EVERY_S if pause_s > 0 else _LOOK_CALM_S):
-            pause_s = pauses.pause_s(self._look())
-            if pause_s > 0:
+        while sleeps.until_computed(_LOOK_CALM_S):
+            while (pause_s := self._due_s(pauses)) > 0:
                 sys.setswitchinterval(2 * pause_s)  # all others: asks in vain, and computes for it each time
                 sleeps.holding(pause_s)
                 sys.setswitchinterval(_SWITCH_S)
+                time.sleep(_LOOK_EVERY_S)
+
+    def _due_s(self, pauses: Pauses) -> float:
+        with self._looking:
+            pause_s = pauses.pause_s(self._look())
+        self._is_pausing = pause_s > 0
+        return pause_s
 
     def _look(self) -> PauseLook:
         import resource  # noqa: PLC0415 - not on Windows

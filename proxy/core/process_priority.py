@@ -5,6 +5,13 @@ A command does so before it imports anything else, at the priority that it was s
 
 import os
 import time
+from _queue import SimpleQueue  # built in: queue.py and threading.py would have to be imported
+from _thread import start_new_thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _NICE = 10
 _LOOKS = 3  # a machine is full where each of them finds it so
@@ -13,8 +20,38 @@ _LOAD = "/proc/loadavg"  # Linux: "0.20 0.18 0.12 1/80 11206", the fourth is wha
 _LOAD_BYTES = 128
 
 
-def step_back() -> bool:
-    """Let every other process go first, and those that this one starts from now on with it; return whether it does.
+class PromptThread:
+    """A thread that keeps the priority with which its process began, for what may not come late.
+
+    A priority is a thread's on Linux, and threads and processes get that of the thread that starts them.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], Any], SimpleQueue[tuple[Any, BaseException | None]]]]
+        self._calls = SimpleQueue()
+        start_new_thread(self._run, ())
+
+    def call(self, function: "Callable[[], Any]") -> "Any":
+        """Return what a short function returns that is called there; raises what it raises."""
+        outcome: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._calls.put((function, outcome))
+        value, error = outcome.get()
+        if error is not None:
+            raise error
+        return value
+
+    def _run(self) -> None:
+        while True:
+            function, outcome = self._calls.get()
+            try:
+                outcome.put((function(), None))
+            except BaseException as error:  # noqa: BLE001 - it is raised where the call was asked for
+                outcome.put((None, error))
+            del function, outcome
+
+
+def step_back() -> PromptThread | None:
+    """Let every other process go first, and return a thread that still does not; None: everything stays as it is.
 
     On Linux a process of SCHED_IDLE is mostly taken off its processor the moment another one wakes (what is left to do
     is in pauses.py); one that is merely nice may keep it for milliseconds. Where no processor is free it would get next
@@ -29,27 +66,25 @@ def step_back() -> bool:
         except OSError:
             is_given = False
         if not is_given:
-            put_back(0)
-            return True
-    return False
+            return put_back()
+    return None
 
 
-def put_back(pid: int) -> None:
-    """Let every other process go before a child that was started a moment ago, whatever priority it has from us.
-
-    Before it has imported anything: that takes a tenth of a second, in which requests would wait for a processor.
-    """
+def put_back() -> PromptThread:
+    """Do as step_back() does whatever priority this process was given: it works for another one, which goes first."""
+    prompt = PromptThread()
     try:
         if hasattr(os, "sched_setscheduler") and not _is_full():
-            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
-            return
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            return prompt
     except OSError:
         pass  # no /proc, or not allowed: the other way may be
     try:
         if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, pid, max(_NICE, os.getpriority(os.PRIO_PROCESS, pid)))
+            os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     except OSError:
-        pass  # it has ended, or may not
+        pass  # it may not
+    return prompt
 
 
 def _is_full() -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy.core.pacer import Pacer
+from proxy.core.process_priority import put_back
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite.connect import open_reader
 
@@ -93,7 +94,8 @@ def _usd(pusd: int) -> str:
 
 
 def main(port: str, ledger: str) -> None:
-    Pacer().start()  # it is no part of what is measured: requests must not feel it either
+    prompt = put_back()  # it is no part of what is measured: requests must not feel it either
+    prompt.call(Pacer(prompt).start)
     app = web.Application()
     app.add_routes(Account(Path(ledger)).routes())
     web.run_app(app, host="127.0.0.1", port=int(port), print=None)

@@ -16,7 +16,6 @@ rounds alone, each to the one right before it.
 """
 
 import json
-import os
 import random
 import sqlite3
 import statistics
@@ -66,8 +65,7 @@ class AccountUpstream(Service):
         self._ledger = ledger
 
     def command(self) -> list[str]:
-        idle = ["chrt", "--idle", "0"] if hasattr(os, "SCHED_IDLE") else []
-        return [*idle, sys.executable, str(_HERE / "account_upstream.py"), str(self.port), str(self._ledger)]
+        return [sys.executable, str(_HERE / "account_upstream.py"), str(self.port), str(self._ledger)]
 
 
 _ANY = "0-1"

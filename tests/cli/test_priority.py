@@ -4,13 +4,15 @@ import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from proxy.__main__ import STEPS_BACK, steps_back
 from proxy.cli import COMMANDS
-from proxy.core.process_priority import is_load_full
+from proxy.core.child_python import background_command, child_environ
+from proxy.core.process_priority import PromptThread, is_load_full
 from tests.cli.command_line import ROOT
 
 needs_policies = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="only Linux has the policy")
@@ -104,15 +106,43 @@ def test_a_stop_keeps_its_priority() -> None:
     ("full", "niceness", "found"),
     [(False, 0, "True 0"), (False, 3, "True 3"), (True, 3, "False 10"), (True, 12, "False 12")],
 )
-def test_a_child_is_put_back_by_who_started_it(full: bool, niceness: int, found: str) -> None:
-    """Whatever priority the proxy was given: its children have less."""
-    code = "import os, sys; sys.stdin.read(1); print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0))"
+def test_who_works_for_another_steps_back_whatever_it_was_given(full: bool, niceness: int, found: str) -> None:
+    assert told(f"os.nice({niceness}); process_priority.put_back()", full=full) == found
+
+
+@needs_policies
+@pytest.mark.parametrize("full", [True, False])
+def test_a_prompt_thread_keeps_what_there_was(full: bool) -> None:
+    """So do threads and processes that are started in it."""
+    look = "import os; print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0))"
     begin = (
-        f"os.nice({niceness}); import subprocess;"
-        f" child = subprocess.Popen([sys.executable, '-c', {code!r}], stdin=subprocess.PIPE, stdout=sys.stderr);"
-        " process_priority.put_back(child.pid); child.communicate(b'x'); sys.stderr = sys.stdout"
+        f"import subprocess; prompt = process_priority.step_back();"
+        f" print(prompt.call(lambda: (os.sched_getscheduler(0) == os.SCHED_OTHER, os.nice(0))), file=sys.stderr);"
+        f" prompt.call(lambda: subprocess.Popen([sys.executable, '-c', {look!r}], stdout=sys.stderr)).wait();"
+        f" subprocess.Popen([sys.executable, '-c', {look!r}], stdout=sys.stderr).wait()"
     )
-    assert told(begin, full=full) == found
+    own = "False 10" if full else "True 0"
+    assert told(begin, full=full).splitlines() == ["(True, 0)", "False 0", own, own]
+
+
+def test_a_prompt_thread_raises_what_was_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        PromptThread().call(lambda: 1 / 0)
+
+
+@needs_policies
+def test_a_module_in_the_background_gives_way(tmp_path: Path) -> None:
+    (tmp_path / "looks.py").write_text(
+        "import os, sys, threading\n"
+        "from proxy.core.pacer import Pacer\n"
+        "pacer = Pacer.of_this_process()\n"
+        "policies = [os.sched_getscheduler(thread) for thread in (0, pacer.native_id)]\n"
+        "print(policies == [os.SCHED_IDLE, os.SCHED_OTHER] or os.nice(0), sys.argv[1:], __name__)\n"
+    )
+    environ = {**child_environ(), "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    command = background_command("looks", "a", "b c")
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert ran.stdout in ("True ['a', 'b c'] __main__\n", "10 ['a', 'b c'] __main__\n")  # 10: the machine is full
 
 
 @needs_policies
@@ -120,7 +150,7 @@ def test_next_to_nothing_is_imported_before_a_command_steps_back() -> None:
     """Each module takes its time at the priority of a request."""
     code = "import sys; known = {*sys.modules}; import proxy.__main__; print(*sorted({*sys.modules} - known))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["proxy", "proxy.__main__", "proxy.core", "proxy.core.process_priority"]
+    assert ran.stdout.split() == ["_queue", "proxy", "proxy.__main__", "proxy.core", "proxy.core.process_priority"]
 
 
 def test_a_machine_is_full_with_more_that_runs_than_processors() -> None:

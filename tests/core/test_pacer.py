@@ -8,28 +8,34 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from proxy.core.pacer import Pacer
 from proxy.storage.sqlite.connect import open_reader
 from tests.cli.command_line import ROOT
-from tests.storage.made_rows import ledger
+from tests.storage.made_rows import fill, ledger
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the clock")
 
 _COMPUTED_S = 0.2
-# What it computes by SQL or in Python, with each pause: how long, and what was computed in it nevertheless.
+# What it computes by SQL or in Python, or reads for an export, with each pause: how long, and what was computed in it
+# nevertheless. With each pause of an export's own: whether a transaction was open in it.
 _WORK = """
-import json, os, sys, time
+import json, os, sys, threading, time
 from pathlib import Path
 from proxy.core import pacer, pauses
+from proxy.core.process_priority import put_back
+from proxy.storage.export import Selection
 from proxy.storage.sqlite.connect import connect_owner, open_reader
+from proxy.storage.sqlite.csv_lines import csv_chunks
+from proxy.storage.sqlite.export import slices
 
 path, processor, how, computed_s = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
 os.sched_setaffinity(0, {processor})
 pauses._SIGNS_WITHIN_S = 10.0  # on a busy machine it looks seldom
-found, make = [], pacer._sleeps
+found, make, sleep, are_open = [], pacer._sleeps, time.sleep, []
 
 def noted():
     sleeps = make()
@@ -39,21 +45,29 @@ def noted():
         found.append((time_s, time.process_time() - begun_s))
     return sleeps._replace(holding=holding)
 
+def sleep_noted(time_s):
+    if threading.current_thread() is threading.main_thread():
+        found.append((time_s, 0.0))
+        are_open.append(reader.in_transaction)
+    sleep(time_s)
+
 pacer._sleeps = noted
-pacer.Pacer().start()
+prompt = put_back()
+prompt.call(pacer.Pacer(prompt).start)
 if how == "owner":
     connect_owner(Path(path), 5.0).close()
 reader = open_reader(Path(path))
+time.sleep = sleep_noted
 end_s = time.process_time() + computed_s
 if how == "sql":
     reader.create_function("is_over", 0, lambda: time.process_time() >= end_s)
     go_on = "x % 200000 <> 0 OR NOT is_over()"  # rarely: SQLite itself has to come back
     numbers = f"WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE {go_on})"
     reader.execute(numbers + "SELECT sum(x) FROM n").fetchall()
-else:
-    while time.process_time() < end_s:
+while time.process_time() < end_s:
+    for _ in {"lines": csv_chunks, "values": slices}[how](reader, Selection()) if how in ("lines", "values") else ():
         pass
-print(json.dumps([time.process_time() - end_s + computed_s, found]))
+print(json.dumps([time.process_time() - end_s + computed_s, found, are_open]))
 """
 _NEIGHBOUR = """
 import os, sys
@@ -67,7 +81,8 @@ while True:
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a ledger that is open, so that it has a WAL."""
     path = tmp_path_factory.mktemp("ledger") / "tollkeeper.db"
-    with ledger(path):
+    with ledger(path) as connection:
+        fill(connection, 2000)
         yield path
 
 
@@ -76,12 +91,21 @@ def processor() -> str:
     return str(max(os.sched_getaffinity(0)))
 
 
-def worked(path: Path, processor: str, how: str) -> tuple[float, float, float]:
-    """Return how many seconds it has computed, how many it was to stand still, and how many it computed meanwhile."""
+class Worked(NamedTuple):
+    """How many seconds it has computed, how many it was to stand still, how many it computed meanwhile."""
+
+    computed_s: float
+    paused_s: float
+    meanwhile_s: float
+    are_open: list[bool]
+
+
+def worked(path: Path, processor: str, how: str) -> Worked:
     command = [sys.executable, "-c", _WORK, str(path), processor, how, str(_COMPUTED_S)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    computed_s, pauses = json.loads(ran.stdout)
-    return computed_s, sum(pause_s for pause_s, _ in pauses), sum(meanwhile_s for _, meanwhile_s in pauses)
+    computed_s, pauses, are_open = json.loads(ran.stdout)
+    paused_s, meanwhile_s = (sum(each) for each in zip(*pauses, strict=True)) if pauses else (0.0, 0.0)
+    return Worked(computed_s, paused_s, meanwhile_s, are_open)
 
 
 @contextmanager
@@ -99,22 +123,31 @@ def neighbour(written: Path, processor: str) -> Iterator[None]:
 def test_beside_who_writes_the_ledger_it_stands_still(path: Path, processor: str, how: str) -> None:
     """Three times as long as it computes, whatever it computes with."""
     with neighbour(path.with_name(f"{path.name}-wal"), processor):
-        computed_s, paused_s, meanwhile_s = worked(path, processor, how)
-    assert computed_s >= _COMPUTED_S
-    assert paused_s > 2 * computed_s
-    assert meanwhile_s < computed_s / 5
+        found = worked(path, processor, how)
+    assert found.computed_s >= _COMPUTED_S
+    assert found.paused_s > 2 * found.computed_s
+    assert found.meanwhile_s < found.computed_s / 5
+
+
+@pytest.mark.parametrize("how", ["lines", "values"])
+def test_an_export_stands_still_between_its_transactions(path: Path, processor: str, how: str) -> None:
+    """Else the WAL would grow for as long as it lasts."""
+    with neighbour(path.with_name(f"{path.name}-wal"), processor):
+        found = worked(path, processor, how)
+    assert found.paused_s > 2 * found.computed_s
+    assert found.are_open == [False] * len(found.are_open) != []
 
 
 def test_beside_others_it_goes_on(path: Path, processor: str, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.touch()
     with neighbour(other, processor):
-        assert worked(path, processor, "sql")[1] == 0
+        assert worked(path, processor, "sql").paused_s == 0
 
 
 def test_who_writes_the_ledger_itself_goes_on(path: Path, processor: str) -> None:
     with neighbour(path.with_name(f"{path.name}-wal"), processor):
-        assert worked(path, processor, "owner")[1] == 0
+        assert worked(path, processor, "owner").paused_s == 0
 
 
 def test_one_that_was_told_of_nobody_waits(path: Path) -> None:

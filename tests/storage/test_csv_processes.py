@@ -1,6 +1,7 @@
 """An export that several processes share is the same to the byte, and leaves none of them behind."""
 
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,13 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import LedgerError
-from proxy.core.pacer import Pacer
 from proxy.storage.adjustment import Correction
 from proxy.storage.export import Selection
 from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.csv_lines import IdSpan, csv_chunks
 from proxy.storage.sqlite.csv_processes import CsvPart, shared_csv_chunks
+from tests.cli.command_line import ROOT
 from tests.storage.made_rows import START_MS, fill, ledger
 
 COUNT = 1500
@@ -83,28 +84,43 @@ def test_a_process_that_fails_fails_the_export(made: Path, tmp_path: Path, capfd
     assert "there is no ledger" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("gives_way", [True, False])
-def test_what_a_process_is_told(*, gives_way: bool) -> None:
+def test_what_a_process_is_told() -> None:
     selection = Selection(("user",), 5, None, ("bö,",), ("m*",))
-    told = CsvPart(Path("/a b/c.db"), selection, [IdSpan(1, 2), IdSpan(2, 1 << 62)], gives_way)
+    told = CsvPart(Path("/a b/c.db"), selection, [IdSpan(1, 2), IdSpan(2, 1 << 62)])
     assert CsvPart.read(told.write()) == told
 
 
-@pytest.mark.parametrize("pacer", [Pacer(), None])
-def test_they_give_way_where_the_export_does(made: Path, monkeypatch: pytest.MonkeyPatch, pacer: Pacer | None) -> None:
-    found: list[CsvPart] = []
+_EXPORT = """
+import os, subprocess, sys
+from pathlib import Path
+from proxy.core.pacer import Pacer
+from proxy.core.process_priority import put_back
+from proxy.storage.export import Selection
+from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.csv_processes import shared_csv_chunks
 
-    class Noted:
-        def __init__(self, told: CsvPart) -> None:
-            found.append(told)
+if sys.argv[2] == "back":
+    prompt = put_back()
+    prompt.call(Pacer(prompt).start)
+whole, found = subprocess.Popen, []
+def noted(*given, **named):
+    process = whole(*given, **named)
+    found.append(process)
+    return process
+subprocess.Popen = noted
+def is_back(pid):
+    return os.sched_getscheduler(pid) == os.SCHED_IDLE or os.getpriority(os.PRIO_PROCESS, pid) >= 10
 
-        def chunks(self) -> list[tuple[bytes, int]]:
-            return []
+path, backs = Path(sys.argv[1]), set()
+for chunk in shared_csv_chunks(open_reader(path), path, Selection(), 2, 0.0, 90):
+    backs.update(is_back(one.pid) for one in found)  # both have ended at the last one, and are waited for later
+print(True in backs, len(found))
+"""
 
-        def close(self) -> None: ...
 
-    with closing(open_reader(made)) as reader:
-        monkeypatch.setattr("proxy.storage.sqlite.csv_processes._CsvProcess", Noted)
-        monkeypatch.setattr(Pacer, "of_this_process", lambda: pacer)
-        list(shared_csv_chunks(reader, made, Selection(), 2, 0.0, 90))
-    assert [told.gives_way for told in found] == [pacer is not None] * 2
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the policy")
+@pytest.mark.parametrize("is_back", [True, False])
+def test_they_give_way_where_the_export_does(made: Path, *, is_back: bool) -> None:
+    command = [sys.executable, "-c", _EXPORT, str(made), "back" if is_back else ""]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [str(is_back), "2"]

@@ -13,11 +13,10 @@ from typing import NamedTuple
 from proxy.core.money import PUSD_PER_USD
 from proxy.policy.exchange_rates import RateStep, local_amount, plain_text, rate_spans
 from proxy.storage.export import KINDS, Chunk, Encode, Selection, csv_encoder
-from proxy.storage.sqlite.export import COLUMNS_SQL, COST, LATE_JOIN, read_values, selected
+from proxy.storage.sqlite.export import COLUMNS_SQL, COST, LATE_JOIN, SLICE_IDS, next_slice_ids, read_values, selected
 from proxy.storage.sqlite.labels import read_labels, read_rates
 from proxy.storage.sqlite.usage import id_range
 
-SLICE_IDS = 5000  # 2 MB in memory, some ten milliseconds a transaction
 _DAY_MS = 86_400_000
 _FORMULA = b"=+-@\t"
 
@@ -61,16 +60,17 @@ def csv_lines_of(
     connection.create_function("local_text", 2, _local_text, deterministic=True)
     after, last = ids
     while after < last:
+        count = next_slice_ids(ids_at_once)
         connection.execute("BEGIN")  # what the slice is, and its rows, of one moment
         try:
-            span = _next_span(connection, after, last, ids_at_once)
+            span = _next_span(connection, after, last, count)
             if span is None:
                 break
-            data, count = _lines(connection, selection, span, rates, encode)
+            data, rows = _lines(connection, selection, span, rates, encode)
         finally:
             connection.execute("COMMIT")
         after = span.upto
-        yield after, Chunk(data, count, (after - ids.after) / (last - ids.after))
+        yield after, Chunk(data, rows, (after - ids.after) / (last - ids.after))
 
 
 def _next_span(connection: sqlite3.Connection, after: int, last: int, count: int) -> _Span | None:

@@ -6,7 +6,6 @@ import sys
 from contextlib import closing
 
 from proxy.core.errors import LedgerError
-from proxy.core.pacer import Pacer
 from proxy.storage.sqlite.connect import open_reader
 from proxy.storage.sqlite.csv_lines import csv_lines_of
 from proxy.storage.sqlite.csv_processes import HEAD, PART_END, CsvPart
@@ -15,8 +14,6 @@ from proxy.storage.sqlite.csv_processes import HEAD, PART_END, CsvPart
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to all of a terminal: the one that asked decides
     told = CsvPart.read(sys.stdin.buffer.read())
-    if told.gives_way:
-        Pacer().start()
     pipe = sys.stdout.buffer
     try:
         with closing(open_reader(told.path)) as connection:

@@ -19,11 +19,12 @@ from typing import IO, Any, Final, NamedTuple
 import orjson
 from msgspec.structs import asdict
 
-from proxy.core.child_python import child_command, child_environ
+from proxy.core.child_python import background_command, child_command, child_environ
 from proxy.core.errors import LedgerError
 from proxy.core.pacer import Pacer
 from proxy.storage.export import Chunk, Selection
-from proxy.storage.sqlite.csv_lines import SLICE_IDS, IdSpan, csv_head, csv_lines_of
+from proxy.storage.sqlite.csv_lines import IdSpan, csv_head, csv_lines_of
+from proxy.storage.sqlite.export import SLICE_IDS
 from proxy.storage.sqlite.usage import id_range
 
 _ALONE_S: Final = 0.5  # about what it takes to start the others
@@ -34,23 +35,15 @@ PART_END: Final = (1 << 64) - 1  # in the place of the bytes: the part is done
 
 
 class CsvPart(NamedTuple):
-    """What one process is told: the file, what is selected, the ids of its parts, whether it gives way to others."""
+    """What one process is told: the file, what is selected, the ids of its parts."""
 
     path: Path
     selection: Selection
     parts: Sequence[IdSpan]
-    gives_way: bool = False
 
     def write(self) -> bytes:
         parts = [[*part] for part in self.parts]
-        return orjson.dumps(
-            {
-                "path": str(self.path),
-                "selection": asdict(self.selection),
-                "parts": parts,
-                "gives_way": self.gives_way,
-            }
-        )
+        return orjson.dumps({"path": str(self.path), "selection": asdict(self.selection), "parts": parts})
 
     @classmethod
     def read(cls, text: bytes) -> "CsvPart":
@@ -59,7 +52,7 @@ class CsvPart(NamedTuple):
             name: tuple(one) if isinstance(one, list) else one for name, one in told["selection"].items()
         }
         parts = [IdSpan(*each) for each in told["parts"]]
-        return cls(Path(told["path"]), Selection(**chosen), parts, told["gives_way"])
+        return cls(Path(told["path"]), Selection(**chosen), parts)
 
 
 def shared_csv_chunks(
@@ -82,9 +75,9 @@ def shared_csv_chunks(
             break
     if after >= last:
         return
-    parts, gives_way = _in_parts(IdSpan(after, last)), Pacer.of_this_process() is not None
+    parts = _in_parts(IdSpan(after, last))
     with contextlib.ExitStack() as stack:
-        told = [CsvPart(path.absolute(), selection, parts[n::processes], gives_way) for n in range(processes)]
+        told = [CsvPart(path.absolute(), selection, parts[n::processes]) for n in range(processes)]
         lines = [stack.enter_context(contextlib.closing(_CsvProcess(one))) for one in told]
         for n, part in enumerate(parts):
             for data, rows in lines[n % processes].chunks():
@@ -99,17 +92,20 @@ def _in_parts(ids: IdSpan) -> list[IdSpan]:
     return [IdSpan(*each) for each in pairwise(ends)]
 
 
+def _start(**options: Any) -> subprocess.Popen[bytes]:
+    """Start a process that gives way to others where this one does."""
+    module, pacer = "proxy.storage.sqlite.csv_process", Pacer.of_this_process()
+    if pacer is not None:
+        return pacer.start_process(background_command(module), **options)
+    return subprocess.Popen(child_command(module), **options)  # noqa: S603 - constants
+
+
 class _CsvProcess:
     """One process, and the thread that takes up what it tells."""
 
     def __init__(self, told: CsvPart) -> None:
         self._path = told.path
-        self._process = subprocess.Popen(  # noqa: S603 - constants
-            child_command("proxy.storage.sqlite.csv_process"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=child_environ(),
-        )
+        self._process = _start(stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environ())
         self._queue: queue.Queue[tuple[bytes, int] | None] = queue.Queue(_AHEAD)
         self._closed = False
         self._thread = threading.Thread(target=self._take, name="export", daemon=True)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from proxy.core.counts import Counts
+from proxy.core.pacer import Pacer
 from proxy.storage.export import Row, Selection, Slice
 from proxy.storage.sqlite.adjustments import with_late
 from proxy.storage.sqlite.labels import RATE_OF_ROW
@@ -74,22 +75,36 @@ COLUMNS_SQL: dict[str, str] = {
     "permaslug": "r.permaslug",
     "key_hash": _KEY_HASH,
 }
-_SLICE_IDS = 5000  # a few MB in memory and some ten milliseconds a transaction
+SLICE_IDS = 5000  # a few MB in memory and some ten milliseconds a transaction
+_SHORT_SLICE_IDS = 300  # about a millisecond of what SQLite writes as lines
 
 
-def slices(connection: sqlite3.Connection, selection: Selection, ids_at_once: int = _SLICE_IDS) -> Iterator[Slice]:
+def slices(connection: sqlite3.Connection, selection: Selection, ids_at_once: int = SLICE_IDS) -> Iterator[Slice]:
     """Read what was there when the first slice was asked for. connection is in autocommit mode (open_reader)."""
     first, last = id_range(connection, selection.since_ms, selection.until_ms)
     after = start = first - 1
     while after < last:
+        count = next_slice_ids(ids_at_once)
         found = connection.execute(
-            "SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT 1 OFFSET ?",
-            (after, last, ids_at_once - 1),
+            "SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT 1 OFFSET ?", (after, last, count - 1)
         ).fetchone()
         upto = last if found is None else found[0]
         rows = read_values(connection, selection, after, upto)
         after = upto
         yield Slice(rows, (after - start) / (last - start))
+
+
+def next_slice_ids(most: int) -> int:
+    """Return how many ids the next slice may have, at a moment with no transaction; first stand still if it is time to.
+
+    Beside requests slices are short: while a transaction is open SQLite cannot begin its WAL anew, and one that stands
+    still stays open for long. A WAL that grows makes each commit several times as slow.
+    """
+    pacer = Pacer.of_this_process()
+    if pacer is None:
+        return most
+    pacer.pause()
+    return min(most, _SHORT_SLICE_IDS) if pacer.is_pausing else most
 
 
 LATE_JOIN = """LEFT JOIN (SELECT request_id, sum(amount_pusd) AS amount_pusd FROM adjustments
