@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from proxy.core.build import IS_COMPILED
+
 from .processes import ROOT, ProcessError
 from .report import Ran, difference_lines, shown, verdict, write_page
 from .sections import SECTIONS, Section, Setting, run_section
@@ -37,6 +39,9 @@ def parse() -> argparse.Namespace:
         parser.add_argument(f"--{section.name}", type=int, metavar="N", help=help_)
     parser.add_argument("--clients", type=int, default=50, help="at once (default %(default)s)")
     parser.add_argument("--report", action="store_true", help="write docs/evidence/storm-DATE.md, or renew parts of it")
+    parser.add_argument(
+        "--compiled", action="store_true", help="on the compiled build; its report is a page of its own"
+    )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave ledgers and logs in this new folder")
     parser.add_argument(
         "--dir",
@@ -45,6 +50,8 @@ def parse() -> argparse.Namespace:
         help="where the ledgers lie meanwhile; a real disk, for requests wait for it (default %(default)s)",
     )
     arguments = parser.parse_args()
+    if arguments.compiled and not IS_COMPILED:
+        parser.error("--compiled: this checkout is pure; scripts/storm --compiled compiles it first")
     if arguments.seed is None:
         arguments.seed = secrets.randbelow(10**6)
     if min([arguments.clients, *(size_of(section, arguments) for section in SECTIONS)]) < 1:
@@ -96,6 +103,8 @@ def command_of(section: Section, arguments: argparse.Namespace) -> str:
     """Give the command that runs this section alone as it ran now."""
     parts = ["scripts/storm", "--only", section.name, "--seed", str(arguments.seed)]
     size = size_of(section, arguments)
+    if IS_COMPILED:
+        parts.append("--compiled")
     if arguments.short:
         parts.append("--short")
     if size != (section.short if arguments.short else section.full):

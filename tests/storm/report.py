@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from proxy import __version__
+from proxy.core.build import IS_COMPILED
 
 from .sections import SECTIONS, Result, Section
 
@@ -31,8 +32,9 @@ class Ran:
 
 def versions() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "orjson"))
+    own = f"{__version__}, compiled" if IS_COMPILED else __version__
     return (
-        f"tollkeeper {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages},"
+        f"tollkeeper {own}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages},"
         f" {platform.system()} {platform.release().partition('-')[0]}, {os.cpu_count()} CPUs"
     )
 
@@ -49,8 +51,11 @@ def difference_lines(differences: list[str]) -> list[str]:
 
 
 def write_page(folder: Path, ran: list[Ran]) -> Path:
-    """Write or renew the page of today (UTC); sections of it that did not run now stay as they are."""
-    path = folder / f"storm-{dt.datetime.now(dt.UTC):%Y-%m-%d}.md"
+    """Write or renew the page of today (UTC); sections of it that did not run now stay as they are.
+
+    The compiled build has a page of its own.
+    """
+    path = folder / f"storm-{'compiled-' if IS_COMPILED else ''}{dt.datetime.now(dt.UTC):%Y-%m-%d}.md"
     path.write_text(page(path.read_text() if path.exists() else "", ran))
     return path
 
