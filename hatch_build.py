@@ -145,17 +145,18 @@ def compile_in_place() -> None:
     with tempfile.TemporaryDirectory(prefix="tollkeeper-compiled-") as folder:
         made = compile_modules(Path(folder))
         remove()
-        for module in made:
+        # The stamp comes first and goes last: where this ends halfway, the next scripts/setup knows what to remove.
+        for module in sorted(made, key=lambda path: path.name != Path(_STAMP).name):
             shutil.move(module, _ROOT / module.relative_to(folder))
 
 
 def remove() -> None:
     """Remove what compile_in_place() has put here: the checkout is pure again."""
-    (_ROOT / _STAMP).unlink(missing_ok=True)
     for pattern in (f"{_GROUP}__mypyc.*", "proxy/**/*"):
         for path in _ROOT.glob(pattern):
             if path.suffix in {".so", ".pyd"}:
                 path.unlink()
+    (_ROOT / _STAMP).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ tests that ask the compiled program itself: scripts/test --compiled.
 """
 
 import ast
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +100,20 @@ def test_all_relays_are_compiled_or_none() -> None:
     # an interpreted class cannot derive from a compiled one
     relays = {f"proxy/pipeline/relay/{path.name}" for path in (ROOT / "proxy/pipeline/relay").glob("[!_]*.py")}
     assert relays <= {*COMPILED["files"]}
+
+
+def test_what_is_removed_halfway_is_removed_the_next_time(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "hatch_build.py", tmp_path)
+    stamp, stubborn = tmp_path / "proxy" / "compiled.json", tmp_path / "proxy" / "clock.so"
+    stubborn.mkdir(parents=True)  # no file: removing it fails
+    stamp.write_text("{}")
+    remove = [sys.executable, "hatch_build.py", "remove"]
+    assert subprocess.run(remove, cwd=tmp_path, capture_output=True, check=False).returncode != 0
+    assert stamp.exists(), "scripts/setup --pure would find nothing to remove"
+    stubborn.rmdir()
+    stubborn.write_text("")
+    subprocess.run(remove, cwd=tmp_path, check=True)
+    assert (stamp.exists(), stubborn.exists()) == (False, False)
 
 
 def test_the_list_is_in_order() -> None:
