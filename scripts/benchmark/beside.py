@@ -8,11 +8,12 @@ order by chance, RATE requests a second for some seconds alone and beside each j
 ended, or as long after that as _PAUSE_S says: people do not ask for usage without a pause. Nothing is pinned to a core;
 the account gives way to everything, for a provider computes elsewhere. Run it on a machine that does nothing else.
 
-Prints one JSON object by job, each figure the median of the rounds: how often it ended; p50 and p99 in ms as the client
-has them, from the write of a request; own_p99_ms, of which the proxy knows (duration_ms of the ledger);
-sent_late_p99_ms, by which the load itself was late, and which is in none of the others; loop_waited_us, what the
-proxy's event loop has waited for a processor for each request; and p99_ratio, of the client's p99 to that of the
-rounds alone, each to the one right before it.
+Prints one JSON object by job: how often it ended; p50 and p99 in ms of all requests of its rounds as the client has
+them, from the write of a request; the same of the rounds alone, each the one right before; p99_ratio, of the two p99;
+p99_ratios, round by round, where each p99 is the twelfth slowest of 1,200 requests, by chance often twice the next
+one's. And medians of the rounds: own_p99_ms, of which the proxy knows (duration_ms of the ledger); sent_late_p99_ms, by
+which the load itself was late, and which is in none of the others; loop_waited_us, what the proxy's event loop has
+waited for a processor for each request.
 """
 
 import json
@@ -104,10 +105,9 @@ class LongLedger(Tollkeeper):
 
 
 class Round(NamedTuple):
-    """What one load felt: see above."""
+    """What one load felt: see above. delays_ms: sorted."""
 
-    p50_ms: float
-    p99_ms: float
+    delays_ms: list[float]
     own_p99_ms: float
     sent_late_p99_ms: float
     loop_waited_us: float
@@ -121,7 +121,7 @@ class Job:
     pause_s: float = 0.0
     ended: int = 0
     rounds: list[Round] = field(default_factory=list)
-    ratios: list[float] = field(default_factory=list)
+    alone: list[Round] = field(default_factory=list)  # the one before each
 
 
 def jobs() -> dict[str, Job]:
@@ -191,13 +191,12 @@ def measure(proxy: LongLedger, runs: Runs, job: Job | None) -> Round:
     waited_s = proxy.loop_waited_s() - waited_s
     if found["failed"]:
         raise SystemExit(f"{found['failed']} requests failed: {found['first_failure']}")
-    delays_us = found["delays_us"][_MODEL]
+    delays_ms = [delay_us / 1000 for delay_us in found["delays_us"][_MODEL]]
     return Round(
-        share(delays_us, 50) / 1000,
-        share(delays_us, 99) / 1000,
+        delays_ms,
         share(proxy.durations_ms(begun_ms), 99),
         share(found["late_us"], 99) / 1000,
-        waited_s / len(delays_us) * 1e6,
+        waited_s / len(delays_ms) * 1e6,
     )
 
 
@@ -217,7 +216,7 @@ def main(folder: str, numbers: list[int], only: list[str]) -> None:
         make_ledger(proxy.ledger, requests, users, models)
     services: list[Service] = [upstream, account, proxy]
     known = {name: job for name, job in jobs().items() if name in only or not only}
-    alone, chance = Job(()), random.Random()
+    chance = random.Random()
     try:
         for service in services:
             service.start()
@@ -226,26 +225,36 @@ def main(folder: str, numbers: list[int], only: list[str]) -> None:
         measure(proxy, runs, None)  # not counted
         for _ in range(rounds):
             for name in chance.sample([*known], len(known)):
-                before = measure(proxy, runs, None)
-                beside = measure(proxy, runs, known[name])
-                alone.rounds.append(before)
-                known[name].rounds.append(beside)
-                known[name].ratios.append(beside.p99_ms / before.p99_ms)
+                known[name].alone.append(measure(proxy, runs, None))
+                known[name].rounds.append(measure(proxy, runs, known[name]))
     finally:
         for service in reversed(services):
             service.stop()
-    print(json.dumps({"alone": told(alone)} | {name: told(job) for name, job in known.items()}, indent=1))
+    print(json.dumps({name: told(job) for name, job in known.items()}, indent=1))
 
 
 def told(job: Job) -> dict[str, object]:
-    found: dict[str, object] = {
-        name: round(statistics.median(one), 2)
-        for name, one in zip(Round._fields, zip(*job.rounds, strict=True), strict=True)
+    beside_ms, alone_ms = all_delays_ms(job.rounds), all_delays_ms(job.alone)
+    ratios = [
+        share(one.delays_ms, 99) / share(before.delays_ms, 99)
+        for one, before in zip(job.rounds, job.alone, strict=True)
+    ]
+    return {
+        "ended": job.ended,
+        **{f"p{percent}_ms": round(share(beside_ms, percent), 2) for percent in (50, 99)},
+        **{f"alone_p{percent}_ms": round(share(alone_ms, percent), 2) for percent in (50, 99)},
+        "p99_ratio": round(share(beside_ms, 99) / share(alone_ms, 99), 2),
+        "p99_ratios": [round(ratio, 2) for ratio in sorted(ratios)],
+        "own_p99_ms": statistics.median(one.own_p99_ms for one in job.rounds),
+        "alone_own_p99_ms": statistics.median(one.own_p99_ms for one in job.alone),
+        "sent_late_p99_ms": round(statistics.median(one.sent_late_p99_ms for one in job.rounds), 2),
+        "loop_waited_us": round(statistics.median(one.loop_waited_us for one in job.rounds), 2),
+        "alone_loop_waited_us": round(statistics.median(one.loop_waited_us for one in job.alone), 2),
     }
-    if job.ratios:
-        found |= {"ended": job.ended, "p99_ratio": round(statistics.median(job.ratios), 2)}
-        found["p99_ratios"] = [round(ratio, 2) for ratio in sorted(job.ratios)]
-    return found
+
+
+def all_delays_ms(rounds: list[Round]) -> list[float]:
+    return sorted(delay_ms for one in rounds for delay_ms in one.delays_ms)
 
 
 if __name__ == "__main__":
