@@ -87,11 +87,11 @@ def is_cut_off(body: bytes) -> bool:
 
 
 def read_message(data: bytes) -> dict[str, Any] | None:
-    """Parse a JSON object; one with a flaw in it leniently, if it may tell a usage or an error."""
+    """Parse a JSON object; one with a flaw in it leniently, if it may tell a choice, a usage or an error."""
     try:
         message = orjson.loads(data)
     except orjson.JSONDecodeError:
-        tells = b'"usage"' in data or b'"error"' in data
+        tells = b'"choices"' in data or b'"usage"' in data or b'"error"' in data
         message = _read_leniently(data) if tells else None
     if message.__class__ is list and len(message) == 1 and message[0].__class__ is dict and "error" in message[0]:
         message = message[0]  # as from Gemini's OpenAI endpoint

@@ -51,7 +51,7 @@ class _OutputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     text_tokens: _Nothing = None
 
 
-class _Usage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class PlainUsage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A usage of CHAT.plain_keys; amounts as they were written."""
 
     prompt_tokens: _Count
@@ -71,7 +71,7 @@ class _Choice(msgspec.Struct, gc=False):
 
 class _Message(msgspec.Struct, gc=False):
     choices: list[_Choice]
-    usage: _Usage
+    usage: PlainUsage
     id: str | None = None
     model: str | None = None
     provider: str | None = None
@@ -87,7 +87,7 @@ def read_chat_answer(body: bytes) -> ParsedAnswer | None:
         message = _decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return read_answer(body)
-    choices, usage = message.choices, _plain_usage(message.usage)
+    choices, usage = message.choices, plain_usage(message.usage)
     if usage is None or not choices:
         return read_answer(body)
     finish_reason = choices[0].finish_reason
@@ -109,7 +109,7 @@ def read_chat_answer(body: bytes) -> ParsedAnswer | None:
     )
 
 
-def _plain_usage(usage: _Usage) -> Usage | None:
+def plain_usage(usage: PlainUsage) -> Usage | None:
     """Return what read_usage() does of a usage that needs no closer look; None: it needs one."""
     input_tokens, output_tokens = usage.prompt_tokens, usage.completion_tokens
     if usage.total_tokens != input_tokens + output_tokens or usage.is_byok:  # the cost is the sum of two amounts

@@ -7,6 +7,7 @@ from proxy.wire.answer_text import EVENT_BYTES, text_of_choices
 from proxy.wire.error import error_of_event, error_of_message
 from proxy.wire.framed_meter import FramedMeter
 from proxy.wire.parsed_answer import choices_of, error_code, error_type, read_message, says_nothing, text_of
+from proxy.wire.plain_event import PlainMessage, read_plain_events
 from proxy.wire.redact import NOTHING, ErrorScreen
 from proxy.wire.sse import EventSplitter, begun_line, data_spans, find_done, split_events
 from proxy.wire.text_size import LARGE_BYTES, bytes_of_text, least_streamed_tokens
@@ -17,6 +18,9 @@ from proxy.wire.usage_filter import without_usage
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Room for a picture in one event; what is larger passes unread."""
 _LAST_LINE: Final = b"\ndata: [DONE]\n\n"
+_FRAMING_BYTES: Final = 2  # the empty line behind an event
+_DONE_BYTES: Final = len(_LAST_LINE) - 1
+_PROCESSING: Final = b": OPENROUTER PROCESSING\n\n"  # the comment that comes most often
 
 
 class StreamMeter(FramedMeter):
@@ -139,6 +143,51 @@ class StreamMeter(FramedMeter):
         return held
 
     def _feed_closely(self, chunk: bytes) -> bytes:
+        plain = None
+        if self._is_between and chunk[-2:] == b"\n\n" and not self.done and not self._hide_usage:
+            plain = self._feed_plainly(chunk)
+        given = self._feed_any(chunk) if plain is None else plain
+        self._nothing_begun = (
+            self._is_between
+            and not self._cut_cr
+            and self.content_seen
+            and not self.usage_is_whole
+            and not self.done
+            and self.finish_reason is None
+        )
+        self._last_event = chunk  # the next may differ from it in its text alone
+        return given
+
+    def _feed_plainly(self, chunk: bytes) -> bytes | None:
+        """Return as _feed_any() does of whole events in the plainest form; None: nothing of them was read."""
+        if chunk == _PROCESSING:
+            return chunk
+        screen = self.screen
+        if (
+            chunk[:6] != _LAST_LINE[1:7]
+            or len(chunk) > self._known_max_bytes
+            or self.cost_paths
+            or (screen is not None and chunk.find(screen.secret) >= 0)
+        ):
+            return None
+        events = read_plain_events(chunk)
+        if events is None:
+            return None
+        first = events[0][1]
+        if self.says_nothing and first is not None and not first.choices[0].speaks:
+            return None
+        self.data_lines += chunk.count(b"data:")
+        self.told_bytes += len(chunk)
+        for event, message, usage in events:
+            if message is None:
+                self.done = self._holds = self._read_done = True
+                self._hold(chunk[-_DONE_BYTES:])
+                return chunk[:-_DONE_BYTES]
+            if not self.content_seen or not self._is_silent(event):
+                self._note_plainly(message, usage, len(event))
+        return chunk
+
+    def _feed_any(self, chunk: bytes) -> bytes:
         screen = self.screen
         if self._is_between and chunk[-2:] == b"\n\n" and not self._hide_usage:
             given = self._until_done(chunk) if not self.done else self._give(chunk)
@@ -151,15 +200,6 @@ class StreamMeter(FramedMeter):
                 gone = NOTHING if self._hide_usage or self._holds else self._splitter().begun
                 given = screen.pass_on(given, gone, len(chunk))
             self._is_between = self._splitter().is_between_events and not self._line
-        self._nothing_begun = (
-            self._is_between
-            and not self._cut_cr
-            and self.content_seen
-            and not self.usage_is_whole
-            and not self.done
-            and self.finish_reason is None
-        )
-        self._last_event = chunk  # the next may differ from it in its text alone
         return given
 
     def finish(self) -> bytes:
@@ -381,11 +421,35 @@ class StreamMeter(FramedMeter):
             index = None if message.get("usage").__class__ is dict else choice_of_usage(message)
             if index is not None:
                 usage = self._with_other_choices(index, usage)
+        self._note_usage(usage, speaks, not choices or ends)
+
+    def _note_plainly(self, message: PlainMessage, usage: Usage | None, event_bytes: int) -> None:
+        """Record what _note() does of an event with one plain choice, which speaks unless something has been said."""
+        choice = message.choices[0]
+        finish_reason, speaks = choice.finish_reason, choice.speaks
+        self.generation_id = self.generation_id or message.id or None
+        self.model = message.model or self.model
+        self.provider = message.provider or self.provider
+        if speaks:
+            self.says_nothing = False
+            if not self.content_seen:
+                self.content_seen = True
+                text = choice.delta.content
+                self.frame_bytes = event_bytes + _FRAMING_BYTES - (len(text) if text else 0)
+            self._speaking.add(0)
+        if finish_reason:
+            self.finish_reason = finish_reason
+            self._speaking.discard(0)
+        self._note_usage(usage, speaks, bool(finish_reason))
+
+    def _note_usage(self, usage: Usage | None, speaks: bool, ends: bool) -> None:
+        """Record the usage that an event tells, or that it tells none; ends: it ends a choice, or has none."""
+        if usage is not None:
             self.usage_grows = self.usage is not None or (self.finish_reason is None and not self.error_seen)
             self.usage = usage if self.usage is None else later(self.usage, usage)
             self.usage_is_whole = True
             # nothing can follow a message without choices, nor one that ends; with n > 1 another choice may go on
-            is_end = not choices or ends or (self.finish_reason is not None and not speaks)
+            is_end = ends or (self.finish_reason is not None and not speaks)
             self.usage_is_last = self.error_seen or is_end
         elif self.usage_is_whole:
             if speaks:

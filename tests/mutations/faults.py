@@ -134,7 +134,7 @@ CONTROLS: Final = (
     _one(
         "U8-only-done-ends",
         "Without [DONE] the bill at the end of a stream is not believed.",
-        Patch("StreamMeter._note", "self.error_seen or is_end", "False"),
+        Patch("StreamMeter._note_usage", "self.error_seen or is_end", "False"),
         "breaks.py::test_u8_no_done_but_the_bill_is_there[FIN]",
     ),
     _one(
@@ -258,7 +258,7 @@ CONTROLS: Final = (
     _one(
         "U19-the-first-bill-counts",
         "The first usage of a stream is taken for its bill.",
-        Patch("StreamMeter._note", "later(self.usage, usage)", "self.usage"),
+        Patch("StreamMeter._note_usage", "later(self.usage, usage)", "self.usage"),
         "odd_bytes.py::test_u19_a_bill_in_an_odd_place[before, as a preview]",
         "odd_bytes.py::test_u19_a_bill_in_an_odd_place[twice]",
     ),

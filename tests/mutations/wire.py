@@ -32,7 +32,7 @@ MUTATIONS: Final = (
     Mutation(
         "own-key-in-a-plain-answer",
         "What the provider behind bills an own key is no part of the cost, as the plain reader sees one amount alone.",
-        (Patch("_plain_usage", "... or usage.is_byok", "... or False"),),
+        (Patch("plain_usage", "... or usage.is_byok", "... or False"),),
         ("tests/wire/test_plain_answer.py::test_what_an_own_key_cost_is_a_part_of_it",),
     ),
     Mutation(
@@ -42,11 +42,25 @@ MUTATIONS: Final = (
         ("tests/wire/test_plain_answer.py::test_an_error_is_no_plain_answer",),
     ),
     Mutation(
+        "plain-event-whose-usage-is-not-plain",
+        "Of an event that is plain but for its usage, that usage is not read.",
+        (Patch("read_plain_events", "usage is not None and told is None", "False"),),
+        ("tests/wire/test_plain_event.py::test_a_usage_that_is_not_plain_is_read_all_the_same",),
+    ),
+    Mutation(
+        "plain-event-with-a-usage-elsewhere",
+        "An event is read as a plain one, though it tells its usage under another name.",
+        (Patch("PlainMessage", "x_groq: _Never = _NEVER", "x_other: _Never = _NEVER"),),
+        ("tests/wire/test_plain_event.py::test_a_usage_elsewhere_is_read_all_the_same",),
+    ),
+    Mutation(
         "first-usage-wins",
         "Usage of the first chunk, a preview, is booked.",
         (
             Patch(
-                "StreamMeter._note", "usage if self.usage is None else later(self.usage, usage)", "self.usage or usage"
+                "StreamMeter._note_usage",
+                "usage if self.usage is None else later(self.usage, usage)",
+                "self.usage or usage",
             ),
         ),
         (f"{_SETTLING}the_last_usage_counts",),
@@ -54,7 +68,11 @@ MUTATIONS: Final = (
     Mutation(
         "usage-from-the-last-chunk-only",
         "Usage is looked for in the chunk that ends the answer, and missed where it stands elsewhere.",
-        (Patch("StreamMeter._note", "usage is not None", "usage is not None and self.finish_reason is not None"),),
+        (
+            Patch(
+                "StreamMeter._note_usage", "usage is not None", "usage is not None and self.finish_reason is not None"
+            ),
+        ),
         (f"{_METER}it_reads_what_the_stream_says[usage in the first chunk only-False]",),
     ),
     Mutation(
@@ -108,7 +126,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-usage-on-the-way-is-the-bill",
         "A count in mid-stream is booked, and what came after it is not.",
-        (Patch("StreamMeter._note", "self.usage_is_whole = self.usage_is_last = False", "pass"),),
+        (Patch("StreamMeter._note_usage", "self.usage_is_whole = self.usage_is_last = False", "pass"),),
         (f"{_FINALITY}a_stream_whose_usage_is_not_the_last_word[in mid-stream, then [DONE]-plain]",),
     ),
     Mutation(
