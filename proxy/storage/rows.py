@@ -291,22 +291,29 @@ def hourly_rows(ends: Sequence[RequestEnd]) -> list[tuple[object, ...]]:
     by_row: defaultdict[tuple[int, tuple[str | None, ...]], list[RequestEnd]] = defaultdict(list)
     for end in ends:
         by_row[_STARTED_MS(end) // HOUR_MS, _NAMES(end)].append(end)
-    return [
-        (
-            hour * HOUR_MS,
-            user,
-            group or "",
-            model or "",
-            provider or "",
-            use_case or "",
-            above or "",
-            others or "",
-            len(those),
-            *_sums(map(_AMOUNTS, those)),
-            *sum_answers(map(answer_of, those)),
-        )
-        for (hour, (user, group, model, provider, use_case, above, others)), those in by_row.items()
-    ]
+    return [_hourly_row(hour, names, those) for (hour, names), those in by_row.items()]
+
+
+def hourly_row(end: RequestEnd) -> tuple[Any, ...]:
+    """Return what one end adds to the roll-up, as hourly_rows() does."""
+    return _hourly_row(_STARTED_MS(end) // HOUR_MS, _NAMES(end), (end,))
+
+
+def _hourly_row(hour: int, names: tuple[str | None, ...], those: Sequence[RequestEnd]) -> tuple[Any, ...]:
+    user, group, model, provider, use_case, above, others = names
+    return (
+        hour * HOUR_MS,
+        user,
+        group or "",
+        model or "",
+        provider or "",
+        use_case or "",
+        above or "",
+        others or "",
+        len(those),
+        *_sums(map(_AMOUNTS, those)),
+        *sum_answers(map(answer_of, those)),
+    )
 
 
 def _sums(amounts: Iterable[_Amounts]) -> tuple[int, ...]:

@@ -81,7 +81,8 @@ class Surface:
     """As much of sqlite3.Connection as the ledger's writer uses.
 
     apsw raises what a VFS raised also where SQLite itself lets it pass: a checkpoint that fails after its commit. So
-    the checkpoints of SQLite are switched off, and made here as SQLite makes them.
+    the checkpoints of SQLite are switched off, and made here as SQLite makes them: behind a commit, which that of a
+    single statement is as well.
     """
 
     def __init__(self, path: Path, disk: FaultyDisk, checkpoint_every: int = 2) -> None:
@@ -96,7 +97,7 @@ class Surface:
     def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> _Rows:
         with _as_sqlite3():
             rows = _Rows(self._connection.execute(sql, parameters))
-        if sql == "COMMIT":
+        if sql == "COMMIT" or (sql.startswith("INSERT") and not self._connection.in_transaction):
             self._commits += 1
             if self._commits % self._checkpoint_every == 0:
                 with suppress(apsw.Error):

@@ -79,7 +79,37 @@ MUTATIONS: Final = (
                 "mask = self._mask(values) if usual is None else usual",
             ),
         ),
-        ("tests/storage/test_statements.py::test_every_mixture_of_rows_is_written_as_it_is[2]",),
+        ("tests/storage/test_statements.py::test_every_mixture_of_rows_is_written_as_it_is[3]",),
+    ),
+    Mutation(
+        "an-end-alone-counts-twice",
+        "A second end that is alone in its group finds no row to end, and is added to the roll-up all the same.",
+        (Patch("Writer._end_alone", "execute(*statements.END.one(end)).rowcount != 1", "False"),),
+        ("tests/storage/test_alone.py::test_an_end_alone_that_finds_no_row_leaves_nothing[True]",),
+    ),
+    Mutation(
+        "an-end-alone-before-its-hour",
+        "A settlement alone in its group is on disk before its part of the roll-up: a power cut between leaves one.",
+        (
+            Patch(
+                "Writer._end_alone",
+                'execute(*statements.HOURLY.one(hour))\nexecute("COMMIT")',
+                'execute("COMMIT")\nexecute(*statements.HOURLY.one(hour))',
+            ),
+        ),
+        ("tests/storage/test_alone.py::test_an_end_alone_whose_hour_cannot_be_written_is_undone",),
+    ),
+    Mutation(
+        "opened-alone-behind-the-mark",
+        "An open row with an id that the mark has passed is written without it: no start finds what it may have cost.",
+        (Patch("Writer._is_opened_alone", "id_ < self._mark_id", "False"),),
+        ("tests/storage/test_alone.py::test_a_start_finds_what_was_opened_alone_behind_the_mark",),
+    ),
+    Mutation(
+        "several-attempts-alone",
+        "The end of a request with several attempts that is alone in its group loses the row of its last attempt.",
+        (Patch("Writer._is_ended_alone", "attempt_ends", "False"),),
+        ("tests/storage/test_alone.py::test_an_end_alone_is_written_as_in_a_group[several]",),
     ),
     Mutation(
         "a-dead-writer-is-ready",

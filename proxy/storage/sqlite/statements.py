@@ -7,6 +7,7 @@ statements are prepared once.
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from operator import itemgetter
 from typing import Any
 
@@ -21,25 +22,36 @@ from proxy.storage.rows import END_COLUMNS, BilledEndpoint, RequestEnd
 _ONE_MAX = 32
 _SIZES = (*range(1, _ONE_MAX + 1), 40, 48, 56, 64)
 STATEMENTS = 21 * len(_SIZES)  # what a connection should keep prepared
+# Updates of so few rows are written one by one: those of several at once go through a table of their own, which SQLite
+# makes and drops for each statement. That takes as long as the update of some rows.
+_ALONE_MAX = 2
 _KEPT_MAX = 1024  # values of columns: tags come from callers
 
 Row = tuple[object, ...]
+Alone = Callable[[Sequence[str]], str]
+"""Writes an update of one row, given the cells of its columns: each a literal, or "?" for what is bound."""
+Run = tuple[str, Sequence[object]]
+"""A statement and its parameters."""
 
 
 class _Variant:
-    """One way to write the rows of a statement: values for some columns, constants in its text for the others."""
+    """One way to write the rows of a statement: values for some columns, constants in its text for the others.
 
-    def __init__(self, before: str, cells: Sequence[str], after: str, first: int) -> None:
+    bound: reads of a row what is bound.
+    """
+
+    def __init__(self, before: str, cells: Sequence[str], after: str, first: int, alone: Alone | None) -> None:
         """Write the statement's parts. first: the place of the first column in a row."""
         self._before = before
         self._row = f"({', '.join(cells)})"
         self._after = after
         self._texts: dict[int, str] = {}  # by the number of rows
-        self._bound = _columns_of([place for place, cell in enumerate(cells, first) if cell == "?"])
+        self.bound = _columns_of([place for place, cell in enumerate(cells, first) if cell == "?"])
+        self.alone = self._text(1) if alone is None else alone(cells)
 
     def run(self, rows: Sequence[Row]) -> tuple[str, list[object]]:
         """Return the statement for all the rows, and its parameters."""
-        bound = self._bound
+        bound = self.bound
         values: list[object] = []
         for row in rows:
             values += bound(row)
@@ -66,13 +78,23 @@ class BatchStatement:
     """A statement over several rows: before, the rows as VALUES, after. names: its columns, in a row from first on.
 
     Where all rows of a statement have the values of one of the usual sets, these stand in its text: to bind a None
-    takes four times as long as to bind a number, and a text three times as long.
+    takes four times as long as to bind a number, and a text three times as long. alone: writes the statement for one
+    row, where that is a simpler one.
     """
 
-    def __init__(self, before: str, names: Sequence[str], after: str, usual: UsualValues = (), first: int = 0) -> None:
+    def __init__(
+        self,
+        before: str,
+        names: Sequence[str],
+        after: str,
+        usual: UsualValues = (),
+        first: int = 0,
+        alone: Alone | None = None,
+    ) -> None:
         self._before = before
         self.names = names
         self._first = first
+        self._alone = alone
         self._after = after
         self._usual = usual
         places = [first + names.index(name) for one in usual for name in one]
@@ -80,12 +102,19 @@ class BatchStatement:
         self._masks: dict[object, int] = {}  # by these: which sets are usual to it, a bit each
         self._variants: dict[int, _Variant] = {}  # by the sets that stand in the text
 
-    def runs(self, rows: Sequence[Row]) -> list[tuple[str, list[object]]]:
+    def one(self, row: Row) -> Run:
+        """Return the statement for one row, and its parameters."""
+        variant = self._variant((row,))
+        return variant.alone, variant.bound(row)
+
+    def runs(self, rows: Sequence[Row]) -> list[Run]:
         """Return statements and their parameters for all rows, in order."""
         left = len(rows)
+        if left <= _ALONE_MAX and self._alone is not None:
+            return [self.one(row) for row in rows]
         if 0 < left <= _ONE_MAX:  # nearly always
             return [self._variant(rows).run(rows)]
-        runs = []
+        runs: list[Run] = []
         done = 0
         while done < left:
             size = _SIZES[bisect_right(_SIZES, left - done) - 1]
@@ -120,7 +149,7 @@ class BatchStatement:
     def _make_variant(self, mask: int) -> _Variant:
         fixed = {name: value for bit, one in enumerate(self._usual) if mask >> bit & 1 for name, value in one.items()}
         cells = [_literal(fixed[name]) if name in fixed else "?" for name in self.names]
-        variant = self._variants[mask] = _Variant(self._before, cells, self._after, self._first)
+        variant = self._variants[mask] = _Variant(self._before, cells, self._after, self._first, self._alone)
         return variant
 
 
@@ -137,28 +166,39 @@ def _insert(table: str, columns: str, after: str = "", usual: UsualValues = ()) 
 def _update(
     table: str, key: str, columns: str, condition: str = "TRUE", usual: UsualValues = (), first: int = 0
 ) -> BatchStatement:
-    keys, names = _split(key), _split(columns)
-    sets = ", ".join(f"{name} = v.column{n}" for n, name in enumerate(names, len(keys) + 1))
-    where = " AND ".join(f"{table}.{name} = v.column{n}" for n, name in enumerate(keys, 1))
-    return BatchStatement(
-        f"UPDATE {table} SET {sets} FROM (",  # noqa: S608 - constants of this file
-        [*keys, *names],
-        f") AS v WHERE {where} AND {condition}",
-        usual,
-        first,
-    )
+    names = _split(columns)
+    return _change(table, _split(key), names, [f"{name} = {{}}" for name in names], condition, usual, first)
 
 
 def _add(table: str, key: str, columns: Sequence[str]) -> BatchStatement:
     """Return an update that adds to columns of existing rows; each row may be named once."""
-    keys = _split(key)
-    sets = ", ".join(f"{name} = {table}.{name} + v.column{n}" for n, name in enumerate(columns, len(keys) + 1))
-    where = " AND ".join(f"{table}.{name} = v.column{n}" for n, name in enumerate(keys, 1))
-    return BatchStatement(
-        f"UPDATE {table} SET {sets} FROM (",  # noqa: S608 - constants of this file
-        [*keys, *columns],
-        f") AS v WHERE {where}",
-    )
+    return _change(table, _split(key), columns, [f"{name} = {table}.{name} + {{}}" for name in columns])
+
+
+def _change(
+    table: str,
+    keys: Sequence[str],
+    names: Sequence[str],
+    sets: Sequence[str],
+    condition: str = "TRUE",
+    usual: UsualValues = (),
+    first: int = 0,
+) -> BatchStatement:
+    """Return an update; sets: what each column becomes, with {} for its value in a row."""
+
+    def write(cells: Sequence[str]) -> str:
+        changed = ", ".join(one.format(cell) for one, cell in zip(sets, cells[len(keys) :], strict=True))
+        found = [f"{table}.{name} = {cell}" for name, cell in zip(keys, cells, strict=False)]
+        return f"SET {changed}{{}} WHERE {' AND '.join([*found, condition])}"
+
+    def alone(cells: Sequence[str]) -> str:
+        places = count(1)
+        bound = [f"?{next(places)}" if cell == "?" else cell for cell in cells]
+        return f"UPDATE {table} {write(bound).format('')}"
+
+    before, after = write([f"v.column{n}" for n in range(1, len(keys) + len(names) + 1)]).split("{}")
+    before = f"UPDATE {table} {before} FROM ("
+    return BatchStatement(before, [*keys, *names], f") AS v{after}", usual, first, alone)
 
 
 def _split(columns: str) -> list[str]:

@@ -33,6 +33,7 @@ from proxy.storage.rows import (
     hourly_counts,
     hourly_flagged,
     hourly_pieces,
+    hourly_row,
     hourly_rows,
     id_text,
     kind_of,
@@ -399,6 +400,8 @@ class Writer:
             self.problem = None
 
     def _transaction(self, operations: list[Operation]) -> Outcomes:
+        if len(operations) == 1 and time.monotonic() < self._mark_due_s and self._is_written_alone(operations[0][0]):
+            return {}
         rows = _Rows(operations)
         execute = self._cursor.execute
         execute("BEGIN IMMEDIATE")
@@ -407,8 +410,7 @@ class Writer:
             mark_id = self._mark(rows.opened_ids)
             execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                execute("ROLLBACK")
+            self._roll_back()
             raise
         self._mark_id = mark_id
         if rows.opened_ids:
@@ -416,6 +418,55 @@ class Writer:
             self._newest_id = max(self._newest_id, *rows.opened_ids)
         self._unfinished.difference_update(map(ended_id, rows.finished))
         return rows.outcomes
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._cursor.execute("ROLLBACK")
+
+    def _is_written_alone(self, what: What) -> bool:
+        """Write a plain row that is alone in its group, as nearly all are where requests are few; False: it is not."""
+        if isinstance(what, OpenRow):
+            return self._is_opened_alone(what)
+        return isinstance(what, RequestEnd) and self._is_ended_alone(what)
+
+    def _is_opened_alone(self, row: OpenRow) -> bool:
+        id_ = opened_id(row)
+        if pieces_of(row) is not NO_PIECES or id_ < self._mark_id:
+            return False
+        self._cursor.execute(*statements.OPEN.one(row))  # a transaction of its own: committed when it returns
+        self._unfinished.add(id_)
+        self._newest_id = max(self._newest_id, id_)
+        return True
+
+    def _is_ended_alone(self, end: RequestEnd) -> bool:
+        state, attempt_ends, counts, uncounted, flags, billed = kind_of(end)
+        if (
+            state == "pending"
+            or attempt_ends
+            or counts is not None
+            or billed is not None
+            or uncounted is not NO_PIECES
+            or (flags is not None and flags != DOUBTLESS)
+        ):
+            return False
+        hour = hourly_row(end)
+        if hour[0] < self.days_until_ms:
+            return False
+        try:
+            self._end_alone(end, hour)
+        except BaseException:
+            self._roll_back()
+            raise
+        self._unfinished.discard(ended_id(end))
+        return True
+
+    def _end_alone(self, end: RequestEnd, hour: Row) -> None:
+        execute = self._cursor.execute
+        execute("BEGIN IMMEDIATE")
+        if execute(*statements.END.one(end)).rowcount != 1:
+            raise EndedTwiceError("1 of 1 requests had ended already")
+        execute(*statements.HOURLY.one(hour))
+        execute("COMMIT")
 
     def _apply(self, rows: _Rows) -> None:
         """Run the statements in the order in which the rows of one request depend on each other."""
