@@ -14,6 +14,7 @@ from proxy.pipeline.identity.authenticate import authenticate
 from proxy.pipeline.identity.directory import build_directory
 from proxy.pipeline.identity.identify import identify
 from proxy.pipeline.values.request_headers import RequestHeaders
+from tests.support.context import request_context
 
 END = datetime(2027, 1, 1, tzinfo=UTC)
 END_MS = int(END.timestamp() * 1000)
@@ -68,7 +69,7 @@ def test_a_kept_connection_ends_with_its_token(change: dict[str, Any]) -> None:
     services: Any = SimpleNamespace(
         live=SimpleNamespace(current=SimpleNamespace(directory=directory)), stops=SimpleNamespace(active=())
     )
-    context: Any = SimpleNamespace(downstream=SimpleNamespace(request_headers=sent(token)), started_ms=0)
+    context: Any = request_context(1, downstream=SimpleNamespace(request_headers=sent(token)))
     for now_ms in (0, 1, END_MS - 1):
         identify(context, services, now_ms)
         assert context.user == "anna"

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,8 +17,10 @@ from proxy.pipeline.values.plain_end import PlainEnd
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.pipeline.values.settlement import HUNG_UP, Settlement
+from proxy.policy.quota.scope_totals import NOTHING_TAKEN, Hold, LateSums, RequestScopes
 from proxy.storage.rows import RequestEnd, Reserved
 from proxy.wire.usage import ExtraCounts, Usage
+from tests.support.context import request_context
 
 USAGE = Usage(20, 30, 4, 5, 123_456_789, True, None, False, 99_000_000, None)
 RESULT: dict[str, Any] = {
@@ -93,7 +96,7 @@ OTHERWISE: list[dict[str, Any]] = [
     {"provider": PROVIDERS[1]},
     {"provider": PROVIDERS[2]},
     {"downgraded": True},
-    {"key_held": object()},
+    {"key_held": Hold(1, RequestScopes((), LateSums(ZoneInfo("UTC"))), 0, NOTHING_TAKEN, running=True)},
     {"is_open": False},
     {"id": 78, "started_ms": 1_794_000_000_999},
 ]
@@ -129,9 +132,7 @@ def _recorder(
     reservation = Reservation(
         row, amount_pusd, route, identity, None, told["id"], told["streamed"], tokens, NONE_ASKED, plain
     )
-    context: Any = SimpleNamespace(
-        id=told["id"], started_ms=told["started_ms"], started_s=10.0, downgraded=told["downgraded"]
-    )
+    context = request_context(told["id"], started_ms=told["started_ms"], started_s=10.0, downgraded=told["downgraded"])
     services: Any = SimpleNamespace(
         clock=SimpleNamespace(monotonic_s=lambda: 11.5),
         model_lists=SimpleNamespace(price=lambda *_: None),

@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.money import PUSD_PER_USD
 from proxy.pipeline.admission.limit_headers import LimitHeaders
-from proxy.pipeline.context import RequestContext
 from proxy.pipeline.relay.response_headers import response_headers, response_lines
 from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.attempt import Attempt
 from proxy.policy.quota import Amounts, Quota, QuotaBook
+from proxy.wire.endpoint import CHAT, MESSAGES
 from proxy.wire.headers import header_lines, headers_of
+from tests.support.context import request_context
 
 PASSED = {"content-type": "application/json", "x-generation-id": "gen-1", "cf-ray": "8a%s-FRA"}
 
@@ -27,17 +28,17 @@ def passed_lines(secret: str) -> str:
 
 def test_lines_are_the_headers_whatever_an_answer_carries() -> None:
     cases = itertools.product(
-        (None, "gzip", "br"), (None, 16), (None, "canned"), ("openai", "anthropic"), (dict, lambda: {"x-left": "1"})
+        (None, "gzip", "br"), (None, 16), (None, "canned"), (CHAT, MESSAGES), (dict, lambda: {"x-left": "1"})
     )
     seen = set()
-    for encoding, most, static, errors, told in cases:
+    for encoding, most, static, endpoint, told in cases:
         answer = SimpleNamespace(passed=passed, passed_lines=passed_lines, header={"content-encoding": encoding}.get)
         target = SimpleNamespace(model="m/\u00fc", provider="p", static=static)
         attempt: Any = SimpleNamespace(
             answer=answer, target=target, told_max_tokens=most, n=2, key=SimpleNamespace(quoted="\0")
         )
-        context: Any = SimpleNamespace(told=told, request_id="req_1", endpoint=SimpleNamespace(errors=errors))
-        lines = response_lines(cast(RequestContext, context), cast(Attempt, attempt))
+        context = request_context(1, told=told, endpoint=endpoint)
+        lines = response_lines(context, cast(Attempt, attempt))
         assert lines == header_lines(response_headers(context, attempt))
         seen.add(lines)
     assert len(seen) == 32  # gzip is undone on the way, so that no header tells of it
@@ -70,7 +71,7 @@ def test_what_a_provider_says_of_its_limits_is_written_over() -> None:
     quotas = QUOTAS[5:6]
     allowance, book = SimpleNamespace(quotas=quotas, groups_above=None), QuotaBook(ZoneInfo("UTC"))
     told = LimitHeaders(cast(Allowance, allowance), cast(Any, book), 0)
-    context: Any = SimpleNamespace(told=told, request_id="req_1", endpoint=SimpleNamespace(errors="openai"))
+    context = request_context(1, told=told)
     for theirs in ({}, {"x-ratelimit-limit-requests": "7", "x-ratelimit-limit-tokens": "8"}):
         sent = {**PASSED, **theirs}
         answer = SimpleNamespace(
@@ -82,7 +83,7 @@ def test_what_a_provider_says_of_its_limits_is_written_over() -> None:
         attempt: Any = SimpleNamespace(
             answer=answer, target=target, told_max_tokens=None, n=1, key=SimpleNamespace(quoted="\0")
         )
-        lines = response_lines(cast(RequestContext, context), cast(Attempt, attempt))
+        lines = response_lines(context, cast(Attempt, attempt))
         assert lines == header_lines(response_headers(context, attempt))
         assert headers_of(lines)["x-ratelimit-limit-requests"] == "60"
         assert lines.count("x-ratelimit-limit-requests") == 1

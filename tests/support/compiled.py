@@ -20,7 +20,6 @@ PURE_ONLY: Final = {
     "tests/holds/test_watchers.py::test_a_stop_that_leaves_ends_unwritten_says_so": _PATCHES,
     "tests/holds/test_watchers.py::test_a_writer_that_ends_ends_the_proxy": _PATCHES,
     "tests/holds/test_watchers.py::test_it_stops_by_itself": _PATCHES,
-    "tests/pipeline/test_directory.py::test_a_kept_connection_ends_with_its_token": _STANDS_IN,
     "tests/pipeline/test_free_loop.py::test_the_watch_works": _PATCHES,
     "tests/pipeline/test_plan.py::": _PATCHES,
     "tests/stops/test_place_in_line.py::test_a_stop_made_on_the_way_to_the_line_frees_the_place": _STANDS_IN,
