@@ -47,6 +47,25 @@ They are the same for all streams whose events differ in their texts alone, so o
 """
 
 
+_MOST_BYTES: Final = 0xFFF
+_any_spans: Final = chunk_spans[0, 0, _MOST_BYTES]
+_END: Final = b"\r\n"
+_LAST: Final = b"\r\n0\r\n\r\n"
+_LAST_BYTES: Final = len(_LAST) - len(_END)
+
+
+def payload_of(read: bytes) -> tuple[bytes, bool] | None:
+    """Return the payload of a read that begins with a chunk, and whether the message ends with it.
+
+    None: it is not one whole chunk in the plainest form, with or without the last, empty one behind it.
+    """
+    at, _, end, whole_bytes, _ = _any_spans[read[:CHUNK_HEAD_BYTES]]
+    more_bytes = len(read) - whole_bytes
+    if not more_bytes:
+        return (read[at:end], False) if read[end:] == _END else None
+    return (read[at:end], True) if more_bytes == _LAST_BYTES and whole_bytes and read[end:] == _LAST else None
+
+
 def are_chunks(read: bytes, payloads: Sequence[bytes]) -> bool:
     """Return whether a read, in which a parser found these payloads, is as many whole chunks in the plainest form.
 

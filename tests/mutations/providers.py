@@ -26,6 +26,12 @@ MUTATIONS: Final = (
         ("tests/providers/test_whole_chunks.py::test_half_a_size_is_not_forgotten",),
     ),
     Mutation(
+        "a-head-that-is-owed",
+        "A stream that was begun by its known head breaks at the first read that is no plain chunk.",
+        (Patch("UpstreamConnection.data_received", "(self._owed + data, b'')", "(data, b'')"),),
+        ("tests/providers/test_whole_chunks.py::test_a_stream_of_plain_chunks_needs_no_parser",),
+    ),
+    Mutation(
         "a-proxy-that-is-not-used",
         "The variables that name a proxy are ignored, and no provider is reached from behind one.",
         (Patch("_FileReading.take_keys", "self._proxy_from_environment(name, providers[name])"),),

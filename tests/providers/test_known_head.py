@@ -7,7 +7,7 @@ import httptools
 import pytest
 
 from proxy.providers.transport.pool.connection import UpstreamConnection
-from proxy.providers.transport.pool.known_head import KnownHead, known_head
+from proxy.providers.transport.pool.known_head import KnownHead, known_head, known_stream_head
 from proxy.providers.transport.pool.pool import PooledTransport
 from proxy.wire.headers import header_lines
 from tests.providers.scripted import BODY, DEADLINES, HEADERS, Peer, plain, read_all, serving
@@ -124,6 +124,36 @@ def test_a_head_that_is_much_longer_fits_once_it_was_read() -> None:
 )
 def test_a_head_that_is_not_plain_is_not_kept(answer: bytes) -> None:
     assert known_head(answer, Witness(answer).headers) is None
+
+
+STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nX-Generation-Id: gen-1\r\n"
+    b"Cache-Control: no-cache\r\nConnection: keep-alive\r\n\r\n"
+)
+_END_OF_STREAM = b"1\r\nx\r\n0\r\n\r\n"
+
+
+def test_a_begin_that_fits_is_read_as_llhttp_reads_it() -> None:
+    head, chance, read = known_stream_head(STREAM, Witness(STREAM + _END_OF_STREAM).headers), random.Random(seed(8)), 0
+    assert head is not None
+    for _ in range(count(20_000, 0.1)):
+        changed = STREAM
+        for _ in range(chance.choice((1, 1, 2))):
+            start = chance.randrange(len(changed) + 1)
+            changed = changed[:start] + chance.choice(PARTS) + changed[start + chance.choice((0, 0, 1, 2)) :]
+        changed += _END_OF_STREAM
+        begun = head.begin(changed)
+        if begun is not None and changed[begun[2] :] == _END_OF_STREAM:
+            read += 1
+            told = Witness(changed)
+            assert (told.messages, told.status, told.stays, told.body) == (1, 200, True, b"x"), changed
+            assert told.headers == head.headers(begun[0]), changed
+            assert begun[1] == dict(reversed(told.headers))
+    assert read > 20  # the values may change
+
+
+def test_only_the_head_of_chunks_begins_a_stream() -> None:
+    assert known_stream_head(LENGTH, Witness(LENGTH).headers) is None
 
 
 class _Deaf:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from proxy.providers.deadlines import Deadlines
 from proxy.providers.transport.base import ChunkPassage
 from proxy.providers.transport.pool.connection import UpstreamConnection
+from proxy.providers.transport.pool.known_head import LearntHeads, known_stream_head
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 DEADLINES = Deadlines(connect_s=60, header_s=60, first_token_s=60, idle_s=60, total_s=60)
@@ -95,7 +96,7 @@ def pumped(reads: Sequence[bytes], refused: int) -> tuple[bytes, list[bytes], bo
         body.extend(b"".join(payloads_of(read)))
 
     async def run() -> bool:
-        connection = UpstreamConnection(asyncio.get_running_loop(), Owner())
+        connection = UpstreamConnection(asyncio.get_running_loop(), Owner(), LearntHeads())
         connection.connection_made(Wire())
         answer = connection.send(b"", None, 0.0, DEADLINES)
         connection.data_received(HEAD)
@@ -159,6 +160,115 @@ def test_half_a_size_is_not_forgotten() -> None:
     assert chunks == []
 
 
+KNOWN_HEAD = HEAD.replace(b"\r\n\r\n", b"\r\nX-Generation-Id: gen-1\r\n\r\n")
+KNOWN_HEADERS = [
+    ("content-type", "text/event-stream"),
+    ("transfer-encoding", "chunked"),
+    ("x-generation-id", "gen-1"),
+]
+
+
+class Kept(Owner):
+    """Pool that says whether its connection may be used again."""
+
+    def __init__(self) -> None:
+        self.freed_as: list[bool] = []
+
+    def freed(self, connection: UpstreamConnection, reusable: bool) -> None:
+        del connection
+        self.freed_as.append(reusable)
+
+
+class Taken(bytearray):
+    """Body that is taken piece by piece."""
+
+    def take(self, piece: bytes) -> bool:
+        self.extend(piece)
+        return True
+
+
+class Watched:
+    """Parser that notes whether it was asked."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+        self.was_asked = False
+
+    def feed_data(self, data: bytes) -> None:
+        self.was_asked = True
+        self._parser.feed_data(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+
+def with_known_head(streams: Sequence[Sequence[bytes]], late: int = 0) -> tuple[list[bytes], list[bool], list[bool]]:
+    """Return the bodies of streams that come in these reads, over one connection to a provider whose head is known.
+
+    Beside them whether the connection was free after each, and whether llhttp was asked. late: so many reads of each
+    come before its reader does.
+    """
+    bodies: list[bytes] = []
+    asked: list[bool] = []
+    owner, heads = Kept(), LearntHeads()
+    heads.stream = known_stream_head(KNOWN_HEAD, KNOWN_HEADERS)
+    assert heads.stream is not None
+
+    async def run() -> None:
+        connection = UpstreamConnection(asyncio.get_running_loop(), owner, heads)
+        connection.connection_made(Wire())
+        for reads in streams:
+            parser: Any = Watched(connection._parser)
+            connection._parser = parser
+            answer, body, pump = connection.send(b"", None, 0.0, DEADLINES), Taken(), None
+            passage = ChunkPassage(lambda _: False, body.extend, SimpleNamespace(choked=False))
+            for n, read in enumerate(reads):
+                connection.data_received(read)
+                if answer.status and n >= late and pump is None:
+                    pump = asyncio.ensure_future(answer.pump(body.take, passage))
+                    await asyncio.sleep(0)
+            pump = pump or asyncio.ensure_future(answer.pump(body.take, passage))
+            await asyncio.sleep(0)
+            assert pump.done()
+            assert await pump
+            assert (answer.status, [*answer.headers]) == (200, KNOWN_HEADERS)
+            assert answer.header("x-generation-id") == "gen-1"
+            bodies.append(bytes(body))
+            asked.append(parser.was_asked)
+            connection._parser = parser._parser
+
+    asyncio.run(run())
+    return bodies, owner.freed_as, asked
+
+
+@settings(max_examples=150)
+@given(st.lists(PAYLOADS, min_size=1, max_size=6), st.lists(st.integers(0, 1 << 16), max_size=6), st.integers(0, 3))
+def test_any_cut_behind_a_known_head_gives_the_same_body(payloads: list[bytes], at: list[int], late: int) -> None:
+    framed = KNOWN_HEAD + b"".join(map(chunk, payloads)) + b"0\r\n\r\n"
+    reads, body = cut(framed, at), b"".join(payloads)
+    assert with_known_head([reads, reads, [framed]], late)[:2] == ([body] * 3, [True] * 3)
+
+
+@settings(max_examples=100)
+@given(st.lists(PAYLOADS, min_size=2, max_size=6), st.booleans(), st.booleans(), st.integers(0, 3))
+def test_each_in_a_read_behind_a_known_head(payloads: list[bytes], alone: bool, joined: bool, late: int) -> None:
+    reads = [*map(chunk, payloads)]
+    reads = [KNOWN_HEAD, *reads] if alone else [KNOWN_HEAD + reads[0], *reads[1:]]
+    if joined:
+        reads[-1] += b"0\r\n\r\n"
+    else:
+        reads.append(b"0\r\n\r\n")
+    body = b"".join(payloads)
+    assert with_known_head([reads, reads], late)[:2] == ([body] * 2, [True] * 2)
+
+
+def test_a_stream_of_plain_chunks_needs_no_parser() -> None:
+    first, *others = [chunk(b"data: a line, number %d\n\n" % n) for n in range(4)]
+    plain = [KNOWN_HEAD + first, *others[:-1], others[-1] + b"0\r\n\r\n"]
+    cut_once = [KNOWN_HEAD + first, others[0][:5], others[0][5:], *others[1:], b"0\r\n\r\n"]
+    assert with_known_head([plain, cut_once, plain])[2] == [False, True, False]
+
+
 def test_a_full_client_is_waited_for() -> None:
     """The pump ends as soon as a chunk that was taken as it came fills the client, and goes on with the next."""
     pieces: list[bytes] = []
@@ -172,7 +282,7 @@ def test_a_full_client_is_waited_for() -> None:
     passage = ChunkPassage(lambda _: True, chunks.append, SimpleNamespace(choked=True))
 
     async def run() -> None:
-        connection = UpstreamConnection(asyncio.get_running_loop(), Owner())
+        connection = UpstreamConnection(asyncio.get_running_loop(), Owner(), LearntHeads())
         connection.connection_made(Wire())
         answer = connection.send(b"", None, 0.0, DEADLINES)
         connection.data_received(HEAD)

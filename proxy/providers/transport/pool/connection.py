@@ -10,9 +10,9 @@ import httptools
 
 from proxy.core.name_cache import NameCache
 from proxy.providers.deadlines import Deadlines
-from proxy.providers.transport.pool.known_head import KnownHead, known_head
+from proxy.providers.transport.pool.known_head import KnownHead, LearntHeads, known_head, known_stream_head
 from proxy.providers.transport.pool.response import PooledResponse
-from proxy.wire.chunk_head import are_chunks
+from proxy.wire.chunk_head import are_chunks, payload_of
 
 # The answer is paid for, so an odd head is no reason to lose it; these only bound the memory.
 _HEAD_MAX_BYTES = 256 << 10  # also the most that may come without a byte of body: chunk sizes, extensions, trailers
@@ -60,11 +60,12 @@ class UpstreamConnection(asyncio.Protocol):
         "_choked",
         "_done",
         "_head",
+        "_heads",
         "_interim",
         "_keep",
-        "_known",
         "_loop",
         "_new_bytes",
+        "_owed",
         "_owner",
         "_parser",
         "_refusal",
@@ -77,9 +78,10 @@ class UpstreamConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, heads: LearntHeads) -> None:
         self._loop = loop
         self._owner = owner
+        self._heads = heads
         self._came: list[bytes] = []  # pieces of the body in the read that is parsed
         self.on_body = self._came.append  # llhttp's callback, called for each piece: as a method it costs a frame
         self._parser = httptools.HttpResponseParser(self)
@@ -94,7 +96,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._unsent = False
         self._choked = False
         self._refusal = ""
-        self._known: KnownHead | None = None  # of the last answer that was plain enough
+        self._owed = b""  # the head of an answer in chunks that llhttp was not given, as it was known
         self._unlearnt = _HEADS_MAX
         self.transport: asyncio.Transport | None = None
         self.idle_since_s = 0.0
@@ -174,24 +176,33 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()
             return
         passage = answer.passage
-        if passage is not None and answer.between_chunks and passage.knows(data):
-            passage.write(data)  # llhttp stands between two then as before
-            answer.fed = True
-            if passage.room.choked:
-                self._stop_pump(answer)
-            return
+        if answer.between_chunks:
+            if passage is not None and passage.knows(data):
+                passage.write(data)  # llhttp stands between two then as before
+                answer.fed = True
+                if passage.room.choked:
+                    self._stop_pump(answer)
+                return
+            chunk = payload_of(data)
+            if chunk is not None and self._take_chunk(answer, chunk):
+                return
         if answer.failed:
             return
         had_head = answer.status != 0
         is_first = not self._bare_bytes and not had_head  # nothing of the answer has come yet
-        if is_first and self._known is not None:
-            whole = self._known.read(data)
+        known = self._heads.whole
+        if is_first and known is not None:
+            whole = known.read(data)
             if whole is not None:
                 answer.values, by_name, body = whole
-                answer.status, answer.known, answer.pieces = 200, self._known, [body]
+                answer.status, answer.known, answer.pieces = 200, known, [body]
                 answer.header, answer.is_at_hand = by_name.get, body[0] > _SPACE or not body[:1].isspace()
                 self._end(answer, True)
                 return
+        if is_first and self._heads.stream is not None and self._begin_stream(answer, self._heads.stream, data):
+            return
+        if self._owed:  # llhttp has to go on from its begin
+            data, self._owed = self._owed + data, b""
         answer.fed = True
         answer.between_chunks = False
         self._new_bytes = len(data)
@@ -208,7 +219,8 @@ class UpstreamConnection(asyncio.Protocol):
             answer.keep(came)
             is_kept = self._keep
             if is_first and is_kept and self._unlearnt:
-                self._learn(answer, data)
+                self._unlearnt -= 1
+                self._heads.whole = known_head(data, answer.headers) or self._heads.whole
             self._bare_bytes = self._interim = 0
             self._head = []  # it may hold trailers
             self._keep = self._until_close = self._done = False
@@ -218,9 +230,13 @@ class UpstreamConnection(asyncio.Protocol):
             if self._bare_bytes > _HEAD_MAX_BYTES:
                 answer.fail("broken", "the provider's answer holds more than 256 KB without a byte of its body")
             elif answer.status and not had_head:
+                if is_first:
+                    self._learn_stream(answer, data)
                 answer.wake()
         elif answer.take is None:
             self._bare_bytes = 0
+            if is_first:
+                self._learn_stream(answer, data)
             answer.keep(came)
             if answer.unread_bytes > _UNREAD_MAX_BYTES and not answer.paused:
                 answer.pause()
@@ -230,26 +246,73 @@ class UpstreamConnection(asyncio.Protocol):
             piece = came[0] if len(came) == 1 else b"".join(came)
             answer.between_chunks = answer.passage is not None and are_chunks(data, came)
             came.clear()
-            try:
-                if answer.take(piece):
-                    return
-            except Exception as error:  # noqa: BLE001 - raised again in pump()
-                answer.fault = error
-            else:
-                self._stop_pump(answer)
-                return
+            self._pass_on(answer, piece)
+
+    def _learn_stream(self, answer: PooledResponse, data: bytes) -> None:
+        """Keep the pattern of the head that an answer in chunks began with."""
+        if self._keep and self._unlearnt:
+            self._unlearnt -= 1
+            self._heads.stream = known_stream_head(data, answer.headers) or self._heads.stream
+
+    def _begin_stream(self, answer: PooledResponse, known: KnownHead, data: bytes) -> bool:
+        """Begin an answer whose head is known and has one chunk behind it, or nothing; False: llhttp has to read it."""
+        begun = known.begin(data)
+        if begun is None:
+            return False
+        values, by_name, body_at = begun
+        body = data[body_at:]
+        chunk = payload_of(body) if body else None
+        if body and chunk is None:
+            return False
+        answer.values, answer.status, answer.known, answer.header = values, 200, known, by_name.get
+        answer.between_chunks = answer.fed = True
+        self._owed = data[:body_at]
+        if chunk is None:
             answer.wake()
+            return True
+        answer.is_at_hand = not chunk[0][:1].isspace()
+        return self._take_chunk(answer, chunk)
+
+    def _take_chunk(self, answer: PooledResponse, chunk: tuple[bytes, bool]) -> bool:
+        """Take a chunk that came alone; False: it is the last one of an answer that llhttp has begun to read."""
+        payload, is_last = chunk
+        if is_last:
+            if not self._owed:
+                return False
+            self._owed = b""
+            answer.between_chunks = False
+            answer.pieces.append(payload)
+            self._end(answer, True)
+            return True
+        answer.fed = True
+        if answer.take is not None:
+            self._pass_on(answer, payload)
+            return True
+        answer.pieces.append(payload)
+        answer.unread_bytes += len(payload)
+        if answer.unread_bytes > _UNREAD_MAX_BYTES and not answer.paused:
+            answer.pause()
+        answer.wake()
+        return True
+
+    def _pass_on(self, answer: PooledResponse, piece: bytes) -> None:
+        """Pass a piece to the reader in pump(), without waking it."""
+        take = answer.take
+        assert take is not None
+        try:
+            if take(piece):
+                return
+        except Exception as error:  # noqa: BLE001 - raised again in pump()
+            answer.fault = error
+            answer.wake()
+        else:
+            self._stop_pump(answer)
 
     def _stop_pump(self, answer: PooledResponse) -> None:
         """End pump(): its reader wants no more for now."""
         answer.take = answer.passage = None
         answer.stopped = True
         answer.wake()
-
-    def _learn(self, answer: PooledResponse, data: bytes) -> None:
-        """Keep the pattern of a whole answer's head for the next ones."""
-        self._unlearnt -= 1
-        self._known = known_head(data, answer.headers) or self._known
 
     def eof_received(self) -> None:
         if self.answer is None:

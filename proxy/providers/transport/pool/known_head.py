@@ -103,6 +103,20 @@ class KnownHead:
             by_name[name] = values[at]
         return values, by_name, body
 
+    def begin(self, data: bytes) -> tuple[tuple[str, ...], dict[str, str], int] | None:
+        """Return what read() does of a head alone, and where its body begins; None: it has to be read by llhttp."""
+        start = self._start
+        start_bytes = len(start)
+        if data[:start_bytes] != start:
+            return None
+        found = self._match(data[: self._most_bytes].decode("latin-1"), start_bytes)
+        if found is None:
+            return None
+        values, by_name = found.groups(), self._fixed.copy()
+        for name, at in self._open:
+            by_name[name] = values[at]
+        return values, by_name, found.end()
+
     def widen(self, head_bytes: int) -> None:
         """Fit heads of this length and somewhat more."""
         self._most_bytes = min(_HEAD_MAX_BYTES, max(self._most_bytes, head_bytes + _ROOM_BYTES))
@@ -127,8 +141,32 @@ def _pieces(lines: Iterable[str]) -> list[str]:
 _heads: Final = NameCache(KnownHead)
 
 
+class LearntHeads:
+    """The patterns that the connections to one origin have learnt last: of answers in one piece, and of streams."""
+
+    __slots__ = ("stream", "whole")
+
+    def __init__(self) -> None:
+        self.whole: KnownHead | None = None
+        self.stream: KnownHead | None = None
+
+
 def known_head(data: bytes, headers: Sequence[tuple[str, str]]) -> KnownHead | None:
     """Return the pattern of a whole answer that llhttp has read as these headers; None: it is not plain enough."""
+    head = _pattern(data, headers)
+    whole = None if head is None else head.read(data)
+    return head if head is not None and whole is not None and head.headers(whole[0]) == [*headers] else None
+
+
+def known_stream_head(data: bytes, headers: Sequence[tuple[str, str]]) -> KnownHead | None:
+    """Return the same of an answer in chunks, of which the begin has come."""
+    head = _pattern(data, headers) if ("transfer-encoding", "chunked") in headers else None
+    begun = None if head is None else head.begin(data)
+    return head if head is not None and begun is not None and head.headers(begun[0]) == [*headers] else None
+
+
+def _pattern(data: bytes, headers: Sequence[tuple[str, str]]) -> KnownHead | None:
+    """Return the pattern of the head that data begins with; None: it is not plain enough."""
     end = data.find(b"\r\n\r\n", 0, _HEAD_MAX_BYTES)
     status_line, *texts = data[:end].decode("latin-1").split("\r\n")
     found = [_LINE.fullmatch(text) for text in texts]
@@ -146,5 +184,4 @@ def known_head(data: bytes, headers: Sequence[tuple[str, str]]) -> KnownHead | N
         return None
     head = _heads[tuple(lines)]
     head.widen(end)
-    whole = head.read(data)
-    return head if whole is not None and head.headers(whole[0]) == [*headers] else None
+    return head

@@ -15,6 +15,7 @@ from proxy.providers.transport.connect_errors import no_connection, no_tls, refu
 from proxy.providers.transport.network import DIRECT, Network, tls_context
 from proxy.providers.transport.pool.addresses import Addresses, connect
 from proxy.providers.transport.pool.connection import HELD_BYTES, HELD_WHOLE_BYTES, WRITE_BYTES, UpstreamConnection
+from proxy.providers.transport.pool.known_head import LearntHeads
 from proxy.providers.transport.pool.origin import Origin
 from proxy.providers.transport.pool.request_head import HeaderRefusedError, request_head
 from proxy.providers.transport.pool.response import PooledResponse
@@ -46,6 +47,7 @@ class PooledTransport:
             return
         self._tls = None if self._origin.local else verify or tls_context(network.ca_pem)
         self._keepalive_s = _KEEPALIVE_LOCAL_S if self._origin.local else _KEEPALIVE_REMOTE_S
+        self._heads = LearntHeads()
         self._open: set[UpstreamConnection] = set()
         self._idle: dict[
             UpstreamConnection, None
@@ -210,7 +212,7 @@ class PooledTransport:
         self, loop: asyncio.AbstractEventLoop, start_s: float, deadlines: Deadlines
     ) -> UpstreamConnection:
         self._check_open()
-        connection = UpstreamConnection(loop, self)
+        connection = UpstreamConnection(loop, self, self._heads)
         timeout = asyncio.timeout_at(start_s + min(deadlines.connect_s, deadlines.header_s))
         try:
             async with timeout:
