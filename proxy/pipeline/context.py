@@ -16,7 +16,7 @@ from proxy.pipeline.values.settlement import STOPPED
 from proxy.pipeline.values.tags import Tags
 from proxy.storage.rows import id_text
 from proxy.wire.endpoint import CHAT, Endpoint
-from proxy.wire.headers import STREAM_HEADERS
+from proxy.wire.headers import STREAM_HEADERS, header_lines
 from proxy.wire.sse import KEEP_ALIVE
 
 
@@ -153,17 +153,17 @@ class RequestContext:
             return self.write(event)
         return self.write(self.endpoint.error_body(error, self.request_id))
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> Reply:
-        """Send the head of an answer whose pieces follow."""
+    def begin(self, status: int, lines: str) -> Reply:
+        """Send the head of an answer whose pieces follow. lines: its headers, each with its end."""
         self.began = True
         if not self.gone:
             try:
-                self.reply = self.downstream.begin(status, headers, self.started_ms)
+                self.reply = self.downstream.begin(status, lines, self.started_ms)
             except ConnectionError:
                 self.set_gone()
             else:
                 return self.reply
-        self.reply = self.downstream.whole(status, headers, b"", self.started_ms)  # for nobody
+        self.reply = self.downstream.whole_of_lines(status, lines, b"", self.started_ms)  # for nobody
         return self.reply
 
     def show_life(self, now_s: float) -> None:
@@ -173,7 +173,7 @@ class RequestContext:
                 self.begin_stream()
             else:  # no provider has answered yet, so the head cannot name one
                 told = {"content-type": "text/event-stream", **self.told(), "x-request-id": self.request_id}
-                self.begin(200, {**told, **STREAM_HEADERS})
+                self.begin(200, header_lines({**told, **STREAM_HEADERS}))
         self.streams = True
         self.waits_since_s = now_s
         self.write(KEEP_ALIVE)

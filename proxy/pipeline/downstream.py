@@ -61,8 +61,11 @@ class Downstream(Protocol):
         """
         ...
 
-    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
-        """Write the head of an answer whose pieces follow; the server writes its end."""
+    def begin(self, status: int, lines: str, now_ms: int) -> Reply:
+        """Write the head of an answer whose pieces follow; the server writes its end.
+
+        lines: as of whole_of_lines().
+        """
         ...
 
     def write(self, data: bytes) -> bool:

@@ -69,10 +69,10 @@ class MemoryDownstream:
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
         """Write nothing: it is read when it is complete."""
 
-    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+    def begin(self, status: int, lines: str, now_ms: int) -> Reply:
         del now_ms
         self._check_here()
-        self.status, self.headers = status, dict(headers)
+        self.status, self.headers = status, headers_of(lines)
         self._news.set()
         return self
 
@@ -172,8 +172,8 @@ class LineDownstream:
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
         """Write nothing: it is read when it is complete."""
 
-    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
-        return self.whole(status, headers, b"", now_ms)
+    def begin(self, status: int, lines: str, now_ms: int) -> Reply:
+        return self.whole_of_lines(status, lines, b"", now_ms)
 
     def write(self, data: bytes) -> bool:
         if self._is_cut:

@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 from proxy.core.money import PUSD_PER_USD
 from proxy.pipeline.admission.limit_headers import LimitHeaders
-from proxy.pipeline.relay.response_headers import response_headers, response_lines
+from proxy.pipeline.relay.response_headers import response_headers, response_lines, stream_lines
 from proxy.pipeline.values.allowance import Allowance
 from proxy.pipeline.values.attempt import Attempt
 from proxy.policy.quota import Amounts, Quota, QuotaBook
 from proxy.wire.endpoint import CHAT, MESSAGES
-from proxy.wire.headers import header_lines, headers_of
+from proxy.wire.headers import STREAM_HEADERS, header_lines, headers_of
 from tests.support.context import request_context
 
 PASSED = {"content-type": "application/json", "x-generation-id": "gen-1", "cf-ray": "8a%s-FRA"}
@@ -42,6 +42,32 @@ def test_lines_are_the_headers_whatever_an_answer_carries() -> None:
         assert lines == header_lines(response_headers(context, attempt))
         seen.add(lines)
     assert len(seen) == 32  # gzip is undone on the way, so that no header tells of it
+
+
+def test_the_head_of_a_stream_says_what_every_stream_says() -> None:
+    for theirs in (
+        {},
+        {"cache-control": "no-cache"},
+        {"content-type": "text/event-stream", "cache-control": "private", "cf-ray": "8a"},
+        {"x-provider-name": "cache-control: x", "cache-control": "no-cache"},
+        {"x-provider-name": "cache-control: x"},
+        {"x-openrouter-cache-control": "x"},
+        {"anthropic-cache-control": "x", "cache-control": "no-cache"},
+    ):
+        answer = SimpleNamespace(
+            passed=lambda _, theirs=theirs: dict(theirs),
+            passed_lines=lambda _, theirs=theirs: header_lines(theirs),
+            header={}.get,
+        )
+        target = SimpleNamespace(model="m", provider="p", static=None)
+        attempt: Any = SimpleNamespace(
+            answer=answer, target=target, told_max_tokens=None, n=1, key=SimpleNamespace(quoted="\0")
+        )
+        context = request_context(1)
+        lines = stream_lines(context, cast(Attempt, attempt))
+        expected = {**response_headers(context, attempt), **STREAM_HEADERS}
+        assert headers_of(lines) == expected
+        assert lines.count("\r\n") == len(expected)
 
 
 QUOTAS = (

@@ -7,13 +7,12 @@ from proxy.core.errors import ApiError
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
 from proxy.pipeline.errors import CLIENT_GONE_STATUS
-from proxy.pipeline.relay.response_headers import response_headers
+from proxy.pipeline.relay.response_headers import stream_lines
 from proxy.pipeline.upstream.upstream_errors import transport_error
 from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.attempt_result import AttemptResult
 from proxy.pipeline.values.settlement import BROKEN, HUNG_UP, Settlement
 from proxy.providers.transport.base import TransportError, UpstreamResponse
-from proxy.wire.headers import STREAM_HEADERS
 
 Meanwhile = Callable[[Settlement], None]
 
@@ -92,7 +91,7 @@ class Relay:
         context = self.context
         if context.reply is not None:
             return context.reply
-        return context.begin(self.answer.status, {**response_headers(context, self.attempt), **STREAM_HEADERS})
+        return context.begin(self.answer.status, stream_lines(context, self.attempt))
 
     async def write(self, data: bytes) -> None:
         if not self.context.write(data):

@@ -6,7 +6,10 @@ from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.route import Target
 from proxy.providers.transport.base import UpstreamResponse
 from proxy.providers.transport.inflate import ENCODINGS
-from proxy.wire.headers import header_lines
+from proxy.wire.headers import STREAM_HEADERS, header_lines, headers_of
+
+_OF_STREAMS = header_lines(STREAM_HEADERS)
+_CACHED = "cache-control: "  # the one of STREAM_HEADERS that providers send, too
 
 
 def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str]:
@@ -57,6 +60,18 @@ def response_lines(context: RequestContext, attempt: Attempt) -> str:
         f"x-tollkeeper-model: {target.model}\r\nx-tollkeeper-provider: {target.provider}\r\n"
         f"x-tollkeeper-attempts: {attempt.n}\r\n"
     )
+
+
+def stream_lines(context: RequestContext, attempt: Attempt) -> str:
+    """Return response_lines() for a stream, or for an answer that is sent as it comes, with STREAM_HEADERS."""
+    lines = response_lines(context, attempt)
+    at = lines.find(_CACHED)
+    if at < 0:
+        return lines + _OF_STREAMS
+    if lines.find(_CACHED, at + 1) >= 0 or (at and lines[at - 1] != "\n"):  # in the value of another header, perhaps
+        return header_lines({**headers_of(lines), **STREAM_HEADERS})
+    end = lines.find("\n", at) + 1
+    return f"{lines[:at]}{lines[end:]}{_OF_STREAMS}"
 
 
 def free_headers(context: RequestContext, answer: UpstreamResponse, target: Target, quoted: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from proxy.web.dashboard.view import DashboardRequest
 from proxy.web.deps import Deps
 from proxy.web.json_reply import own_reply
 from proxy.web.server.aiohttp_downstream import aiohttp_request
-from proxy.wire.headers import STREAM_HEADERS
+from proxy.wire.headers import STREAM_HEADERS, header_lines
 from proxy.wire.sse import KEEP_ALIVE
 
 _LOOK_S: Final = 2.0
@@ -78,7 +78,7 @@ async def stream_events(request: DashboardRequest, part: str, read: ReadPart | N
     state.streams += 1
     state.streams_begun += 1
     try:
-        reply = context.begin(200, headers)
+        reply = context.begin(200, header_lines(headers))
         context.streams = True
         context.write(_FIRST)
         await _Stream(request, part, read).run(state.streams_begun)

@@ -94,11 +94,12 @@ class AiohttpDownstream:
         self._transport().write(all_but_end(status, lines, body, held, now_ms))
         return RawResponse(body[-held:], close=close)
 
-    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+    def begin(self, status: int, lines: str, now_ms: int) -> Reply:
         transport = self._transport()
         chunked = self._chunked
         close = not chunked or not self.request.keep_alive
-        transport.write(stream_head(status, self._with_connection(headers, close=close), now_ms, chunked=chunked))
+        lines += header_lines(self._with_connection({}, close=close))
+        transport.write(stream_head(status, lines, now_ms, chunked=chunked))
         return BegunResponse(self.request, chunked=chunked, keep_alive=not close)
 
     def write(self, data: bytes) -> bool:

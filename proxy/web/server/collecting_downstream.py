@@ -40,9 +40,9 @@ class CollectingDownstream:
     def send_ahead(self, status: int, lines: str, body: bytes, held: int, now_ms: int) -> None:
         """Write nothing: it is read when it is complete."""
 
-    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+    def begin(self, status: int, lines: str, now_ms: int) -> Reply:
         del now_ms
-        self.status, self.headers = status, dict(headers)
+        self.status, self.headers = status, headers_of(lines)
         return self
 
     def write(self, data: bytes) -> bool:

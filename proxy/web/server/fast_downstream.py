@@ -79,13 +79,13 @@ class FastDownstream:
         transport.write(all_but_end(status, lines, body, held, now_ms))
         return body[-held:]
 
-    def begin(self, status: int, headers: Mapping[str, str], now_ms: int) -> Reply:
+    def begin(self, status: int, lines: str, now_ms: int) -> Reply:
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         if self.request_headers.cors is not None:
-            headers = {**headers, **self.request_headers.cors}
-        transport.write(stream_head(status, headers, now_ms))
+            lines += header_lines(self.request_headers.cors)
+        transport.write(stream_head(status, lines, now_ms))
         self.body = b""
         return StreamEnd()
 

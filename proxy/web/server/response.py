@@ -54,9 +54,9 @@ def all_but_end(status: int, lines: str, body: bytes, held: int, now_ms: int) ->
     return b"".join((head, memoryview(body)[:-held]))  # a large body is copied once
 
 
-def stream_head(status: int, headers: Mapping[str, str], now_ms: int, *, chunked: bool = True) -> bytes:
-    """Return the head of an answer in chunks, or of one that ends with its connection."""
-    return _head(status, header_lines(headers), "Transfer-Encoding: chunked\r\n" if chunked else "", now_ms)
+def stream_head(status: int, lines: str, now_ms: int, *, chunked: bool = True) -> bytes:
+    """Return the head of an answer in chunks, or of one that ends with its connection; lines: as of header_lines()."""
+    return _head(status, lines, "Transfer-Encoding: chunked\r\n" if chunked else "", now_ms)
 
 
 def chunk(data: bytes) -> bytes:
