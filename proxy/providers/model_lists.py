@@ -9,7 +9,7 @@ import fnmatch
 import logging
 import os
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -167,12 +167,21 @@ class ModelLists:
 
     async def refresh(self, provider: ProviderRow) -> None:
         """Fetch the list once; several callers share one fetch. A failure keeps the old list and is noted."""
-        running = self._refreshing.get(provider.name)
+        running = self._under_way(provider.name)
         if running is None:
             running = asyncio.ensure_future(self._refresh(provider))
             self._refreshing[provider.name] = running
-            running.add_done_callback(lambda _: self._refreshing.pop(provider.name, None))
+            running.add_done_callback(partial(self._note_ended, provider.name))
         await asyncio.shield(running)
+
+    def _under_way(self, provider: str) -> "asyncio.Task[None] | None":
+        """Return the fetch that runs; one that has just ended is still in the books, and brings nothing new."""
+        running = self._refreshing.get(provider)
+        return None if running is None or running.done() else running
+
+    def _note_ended(self, provider: str, ended: "asyncio.Task[None]") -> None:
+        if self._refreshing.get(provider) is ended:
+            del self._refreshing[provider]
 
     async def refresh_for(self, provider: ProviderRow, model: str) -> Price | None:
         """Refresh because the list lacks a model, at most every half minute; give its price if it has one now.
@@ -181,7 +190,7 @@ class ModelLists:
         """
         tried = self.listing(provider.name).tried_s
         if (
-            provider.name in self._refreshing
+            self._under_way(provider.name) is not None
             or tried is None
             or self._clock.monotonic_s() - tried >= _UNKNOWN_REFRESH_S
         ):

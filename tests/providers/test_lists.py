@@ -1,13 +1,16 @@
 """Lists of models as servers give them, through the catalogue: what is offered, and what bounds a request."""
 
+import asyncio
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.providers.scripted import always, plain, serving
+from proxy.app import App
+from tests.providers.scripted import Peer, always, plain, serving
 from tests.support.installation import settings, token_hash_of, token_of, write_config
 from tests.support.raw import ask
 from tests.support.stand import MESSAGES, app_in_loop, models_known
@@ -69,3 +72,38 @@ async def test_a_list_that_is_none_refuses_nobody(tmp_path: Path, body: bytes) -
             asked = {"model": "m", "messages": MESSAGES, "max_tokens": 9}
             quoted = (await ask(app.port, "POST", "/v1/explain", asked, token=token_of("anna"))).json()
             assert quoted["admitted"], quoted
+
+
+class _AskAgain(logging.Handler):
+    """Refreshes the list once more as it is logged that a fetch has failed: the fetch ends in the same turn."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self._app = app
+        self.asked: list[asyncio.Task[None]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == "prices.refresh_failed" and not self.asked:
+            lists, row = self._app.model_lists, self._app.live.current.providers["local"]
+            self.asked.append(asyncio.ensure_future(lists.refresh(row)))
+
+
+async def test_a_fetch_that_has_just_ended_is_not_joined(tmp_path: Path) -> None:
+    """Its list is of before: who asks then, because a model is new, has to get the list of now."""
+    bodies = [LISTS["vLLM"], {"error": "busy"}, LISTS["vLLM"]]
+
+    async def play(peer: Peer) -> None:
+        while await peer.request():
+            await peer.send(plain(json.dumps(bodies.pop()).encode(), "Content-Type: application/json"))
+
+    async with serving(play) as server, app_in_loop(write_config(tmp_path, _config(server.url))) as app:
+        await models_known(app)
+        log, again = logging.getLogger("tollkeeper.catalogue"), _AskAgain(app)
+        log.addHandler(again)
+        try:
+            await app.model_lists.refresh(app.live.current.providers["local"])
+        finally:
+            log.removeHandler(again)
+        await asyncio.gather(*again.asked)
+        assert bodies == []
+        assert app.model_lists.listing("local").problem is None
