@@ -55,6 +55,7 @@ class RequestContext:
         "stopped",
         "streams",
         "tags",
+        "text",
         "told",
         "user",
         "waits_since_s",
@@ -87,6 +88,7 @@ class RequestContext:
         self.is_logged = False  # its end is decided, and its line of the access log comes with it
         self.claim: IdempotencyClaim | None = None  # of a request with an Idempotency-Key
         self.shape: BodyShape | None = None  # of the body, where it has that of others of its head
+        self.text: bytes | None = None  # of a body of that shape, until it is sent; None: it is written anew
         self.written_bytes = 0  # of the body as it is written again; 0: not known
         self.waits_since_s = 0.0  # since when its stream shows no sign of life and could; 0: none may be put in
         self.begin_stream: Callable[[], object] | None = None  # sends the head of a buffered answer

@@ -1,8 +1,9 @@
 """A request's body: parsed once, checked, written again.
 
-What is priced must be what is sent, so the body that goes upstream is always the parse written out again, never the
-bytes that came in. For that to be safe a body that means two things (a key given twice) is refused, and no value may
-change on the way: a number that neither 64 bits nor a double can hold is sent as the literal it was.
+What is priced must be what is sent, so the body that goes upstream is always the parse written out again, or bytes
+that are proved to be the same (pipeline/values/body_shape.py): never those that came, as they are. For that to be safe
+a body that means two things (a key given twice) is refused, and no value may change on the way: a number that neither
+64 bits nor a double can hold is sent as the literal it was.
 """
 
 import json

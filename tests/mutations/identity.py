@@ -64,6 +64,12 @@ MUTATIONS: Final = (
         ("tests/pipeline/test_body_shape.py::test_a_text_that_ends_early_is_read_in_full",),
     ),
     Mutation(
+        "splice-past-the-bound",
+        "A body of a known shape is sent as the client wrote it, without the bound that was reserved for.",
+        (Patch("begin_sending", "route.body is context.body", "True"),),
+        ("tests/pipeline/test_plan.py::test_bodies_of_one_shape_are_sent_as_they_are_written_anew",),
+    ),
+    Mutation(
         "shape-of-a-number-that-changes",
         "Bodies of one shape are sent with a number that is not the one that came.",
         (Patch("body_shape", "dump_body(again) != dump_body(body)", "False"),),

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.pipeline.values.body_shape import BodyShape, body_shape, plain_row_maximum
+from proxy.pipeline.values.body_shape import BodyShape, body_shape, frame_of, plain_row_maximum
 from proxy.policy.pricing import NOT_PLAIN
+from proxy.providers.openai import OpenAIDialect
+from proxy.providers.openrouter import OpenRouterDialect
 from proxy.wire.body import BodyError, check_chat, dump_body, parse_sized
+from proxy.wire.endpoint import CHAT
+
+DIALECTS = (OpenRouterDialect("", ""), OpenAIDialect())
 
 texts = st.text(st.sampled_from('"\\ab:,{}[] \n\u00e9\u2028\x7f\U0001f600'), max_size=12)
 odd_bytes = st.binary(max_size=6) | st.sampled_from([b"\\ud800", b"\\u12", b"\\", b'\\"', b"\xff", b"\n", b'","b":"'])
@@ -54,15 +59,25 @@ def test_a_body_of_a_shape_is_what_the_whole_parse_reads(
         return
     odd_body = shape.before + odd + shape.behind
     for raw in (written(third), written(f"{third}\\"), odd_body, odd_body[:-1], shape.before, b""):
-        body = shape.parse(raw)
-        if body is None:
+        found = shape.parse(raw)
+        if found is None:
             continue
+        body, text = found
         whole, written_bytes = parse_sized(raw)
         check_chat(whole)
         assert dump_body(body) == dump_body(whole)
         assert plain_row_maximum(whole) == shape.maximum
         if b"\\" not in raw:
-            assert written_bytes == len(raw) - shape.spaces
+            assert text is not None
+        if text is None:
+            continue
+        assert written_bytes == len(raw) - shape.spaces
+        for dialect in DIALECTS:
+            probe, probe_text = shape.probe()
+            frame = frame_of(dump_body(dialect.prepare(probe, "another", CHAT)[0]), probe_text)
+            assert frame is not None
+            before_it, behind_it = frame
+            assert before_it + text + behind_it == dump_body(dialect.prepare(whole, "another", CHAT)[0])
 
 
 def _shape(one: bytes, other: bytes) -> BodyShape:
@@ -79,15 +94,18 @@ def test_nearly_every_text_fits(one: bytes, other: bytes) -> None:
     shape = _shape(BODY % (one, b', "max_tokens": 9'), BODY % (other, b', "max_tokens": 9'))
     assert shape.maximum == 9
     for text in (b"", b"Hello", "gr\u00fc\u00df".encode(), b"\\u00e9\\nx", b"\x7f"):
-        body = shape.parse(BODY % (text, b', "max_tokens": 9'))
-        assert body is not None
-        assert body["messages"][1]["content"] == orjson.loads(b'"%s"' % text)
+        found = shape.parse(BODY % (text, b', "max_tokens": 9'))
+        assert found is not None
+        assert found[0]["messages"][1]["content"] == orjson.loads(b'"%s"' % text)
+        assert found[1] == (None if b"\\" in text else text)
     assert shape.parse(BODY % (b"Hello", b', "max_tokens": 8')) is None
 
 
 def test_the_same_body_again_has_a_shape() -> None:
     raw = BODY % (b"What is it, then? " * 9, b"")
-    assert _shape(raw, raw).parse(raw) == orjson.loads(raw)
+    found = _shape(raw, raw).parse(raw)
+    assert found is not None
+    assert found[0] == orjson.loads(raw)
 
 
 def test_a_text_that_ends_early_is_read_in_full() -> None:
@@ -104,8 +122,8 @@ def test_a_text_that_ends_early_is_read_in_full() -> None:
 def test_a_shape_is_of_what_the_fast_parse_reads_exactly(number: bytes) -> None:
     behind = b', "top_p": %s' % number
     found = body_shape(BODY % (b"one", behind), BODY % (b"other", behind))
-    body = None if found is None else found.parse(BODY % (b"third", behind))
-    assert body is None or dump_body(body) == dump_body(parse_sized(BODY % (b"third", behind))[0])
+    read = None if found is None else found.parse(BODY % (b"third", behind))
+    assert read is None or dump_body(read[0]) == dump_body(parse_sized(BODY % (b"third", behind))[0])
 
 
 @pytest.mark.parametrize(
@@ -122,6 +140,12 @@ def test_a_shape_is_of_what_the_fast_parse_reads_exactly(number: bytes) -> None:
 )
 def test_what_differs_elsewhere_or_cannot_be_read_fast_has_none(one: bytes, other: bytes) -> None:
     assert body_shape(one, other) is None
+
+
+@pytest.mark.parametrize("written", [b'["xx","xx"]', b'["axx"]', b'["xxx"]', b'["x"]', b""])
+def test_a_text_that_does_not_stand_there_once_alone_has_no_frame(written: bytes) -> None:
+    assert frame_of(written, b"xx") is None
+    assert frame_of(b'["a","xx","b"]', b"xx") == (b'["a","', b'","b"]')
 
 
 def test_what_goes_into_the_row_is_not_plain() -> None:

@@ -23,6 +23,8 @@ from proxy.pipeline.admission.limiter import HELD
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.relay.open_answer import open_answer
 from proxy.pipeline.stops import NewStop
+from proxy.pipeline.upstream import send
+from proxy.pipeline.values.body_shape import Frame, frame_of
 from proxy.storage.audit import Actor
 from tests.support import sampling
 from tests.support.installation import settings, token_hash_of, token_of, write_config
@@ -517,6 +519,38 @@ async def test_bodies_of_one_shape_are_proved_once(sides: tuple[Side, Side], mon
                 patch.setattr("proxy.pipeline.request.body.parse_sized", proved)
             for body in bodies[3:]:
                 assert (await side.ask(NAMES[0], 0, body)).status == 200
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_bodies_of_one_shape_are_sent_as_they_are_written_anew(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    texts = ["Say it", "gr\u00fc\u00df", "a\nb", 'a "b"', "", *(f"Say {n}" for n in range(5))]
+    frames: list[Frame | None] = []
+    found: list[list[str]] = []
+
+    def noted(written: bytes, text: bytes) -> Frame | None:
+        frames.append(frame_of(written, text))
+        return frames[-1]
+
+    monkeypatch.setattr(send, "frame_of", noted)
+    for side in sides:
+        await side.stand.clear()
+        for change in ({}, {"users": {"anna": {"max_tokens": 60}}}, {}):
+            assert await side.configure(change) is None
+            for model in (MODEL, PLAIN):
+                for text in texts:
+                    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+                    body = {"model": model, "messages": messages, "stream": streamed}
+                    assert (await side.ask(NAMES[0], 0, body)).status == 200
+        await _quiet(side)
+        found.append([one["body"] for one in await side.stand.sim.requests()])
+        assert all(frames)
+        assert bool(frames) is (side is sides[0])
+        frames.clear()
+    assert found[0] == found[1]
+    bounds = [orjson.loads(body).get("max_tokens") for body in found[0]]
+    assert bounds == [*[None] * 20, *[60] * 20, *[None] * 20]
 
 
 async def _quiet(side: Side) -> None:

@@ -25,7 +25,6 @@ _JSON_TYPES = frozenset(
     }
 )
 
-_BACKSLASH = ord("\\")
 _COMPARED_MAX_BYTES = 8 << 10  # of a body that is kept to be compared with the next one of its head
 _TRIES = 8  # bodies in a row that are unlike the one before; from then on each eighth is looked at
 _NO_DEFAULT = (
@@ -79,12 +78,13 @@ def parse_request(context: RequestContext, raw: bytes) -> None:
     """Parse what the request asks: body, checked for its endpoint, tags and headers; raises CallerError."""
     request_headers = context.downstream.request_headers
     shape = request_headers.shape
-    body = None if shape is None else shape.parse(raw)
-    if shape is None or body is None:
+    found = None if shape is None else shape.parse(raw)
+    if shape is None or found is None:
         body = _parse_whole(context, raw)
     else:
         context.shape = shape
-        if _BACKSLASH not in raw:  # what stands there is written as it came
+        body, context.text = found
+        if context.text is not None:
             context.written_bytes = len(raw) - shape.spaces
     context.body, context.size_bytes, context.asked = body, len(raw), body["model"]
     if request_headers.sent is None:

@@ -139,7 +139,8 @@ class Hops:
     def may_refuse(self, attempt: Attempt, route: Route) -> bool:
         """Return whether an answer under 200 may still refuse what the proxy wrote: none of the kind has come yet."""
         sent = route.body if route.asked is None else route.asked  # as Route.sent
-        if attempt.body is None or len(attempt.body) <= len(sent):
+        body = attempt.sent_body()
+        if body is None or len(body) <= len(sent):
             return False
         proofs = self._services.forms.proved
         if proof_of(attempt, route) not in proofs:

@@ -10,6 +10,7 @@ from proxy.pipeline.upstream.target_body import in_form
 from proxy.pipeline.upstream.translation import translate_request
 from proxy.pipeline.upstream.upstream_errors import transport_error, upstream_status_error
 from proxy.pipeline.values.attempt import NOT_OFFERED, Attempt
+from proxy.pipeline.values.body_shape import BodyShape, Frame, frame_of
 from proxy.pipeline.values.request_headers import RequestHeaders, UpstreamHead
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route
@@ -23,6 +24,9 @@ from proxy.wire.body import dump_body
 from proxy.wire.endpoint import Endpoint
 from proxy.wire.parsed_answer import read_message, text_of
 from proxy.wire.redact import redacted
+
+_Sent = tuple[UpstreamHead, Frame | None, bool]
+"""Where the last body of a shape went; what was written around its text, once that is known; PreparedBody's flag."""
 
 _REFUSAL_BYTES = 1 << 14  # what a refusal objects to stands at its beginning
 _ERROR_BODY_MAX_BYTES = 1 << 20  # an error's body is read whole before it is passed on
@@ -59,21 +63,29 @@ def begin_sending(
         or sent.endpoint is not endpoint
     ):
         sent = _upstream_head(context.downstream.request_headers, attempt, endpoint)
-    body = route.body if target.is_plain and route.maxima is None else route.body_for(target)
-    body, hides_usage = dialect.prepare(body, target.model, endpoint)
-    if hides_usage:
-        attempt.hide_usage = True
-    if attempt.form is not None or provider.has_forms or services.forms.learnt:
-        body = _suited(body, attempt, route, services)
-    attempt.body = body
-    if dialect.translator is not None:
-        try:
-            attempt.translator, body = translate_request(provider, endpoint, body)
-        except ProviderError as error:  # nothing is sent
-            attempt.fail(Failure("connect", kind=NOT_OFFERED), error)
-            return None
+    has_form = attempt.form is not None or provider.has_forms or services.forms.learnt
+    written = None
+    if context.text is not None:
+        text, context.text = context.text, None  # an answer may be long, and it is awaited
+        if route.body is context.body and not has_form and target.is_plain and route.maxima is None:
+            written = _spliced(context.shape, text, attempt, sent, route)
+    if written is None:
+        body = route.body if target.is_plain and route.maxima is None else route.body_for(target)
+        body, hides_usage = dialect.prepare(body, target.model, endpoint)
+        if hides_usage:
+            attempt.hide_usage = True
+        if has_form:
+            body = _suited(body, attempt, route, services)
+        attempt.body = body
+        if dialect.translator is not None:
+            try:
+                attempt.translator, body = translate_request(provider, endpoint, body)
+            except ProviderError as error:  # nothing is sent
+                attempt.fail(Failure("connect", kind=NOT_OFFERED), error)
+                return None
+        written = dump_body(body)
     may_end = None if row.is_open else row.opened
-    sending = provider.transport.send("POST", sent.url, sent.headers, dump_body(body), attempt.deadlines, may_end)
+    sending = provider.transport.send("POST", sent.url, sent.headers, written, attempt.deadlines, may_end)
     attempt.result.dispatched = True  # from here on nobody knows, unless the transport does
     return sending
 
@@ -103,6 +115,35 @@ def hear_head(attempt: Attempt, answer: UpstreamResponse, row: RequestRow, servi
         if (attempt.streamed or not answer.is_at_hand) and 200 <= status < 300:
             services.ledger.note_generation(row.reservation.id, attempt.n, generation_id)
     return 200 <= status < 300
+
+
+def _spliced(shape: BodyShape | None, text: bytes, attempt: Attempt, head: UpstreamHead, route: Route) -> bytes | None:
+    """Return what dump_body() writes of the prepared body of a route, which has that shape; None: it has to write it.
+
+    What stands around the text is written once, when a second request in a row of the shape goes to the same place.
+    """
+    if shape is None:
+        return None
+    last: _Sent | None = shape.sent
+    if last is None or last[0] is not head:
+        shape.sent = head, None, False
+        return None
+    _, frame, hides_usage = last
+    if frame is None:
+        dialect = head.provider.dialect
+        if dialect.translator is not None:
+            return None
+        body, probe = shape.probe()
+        body, hides_usage = dialect.prepare(body, head.target.model, head.endpoint)
+        frame = frame_of(dump_body(body), probe)
+        if frame is None:
+            return None
+        shape.sent = head, frame, hides_usage
+    if hides_usage:
+        attempt.hide_usage = True
+    attempt.unprepared = route.body, head.endpoint
+    before, behind = frame
+    return b"".join((before, text, behind))
 
 
 def _suited(body: dict[str, Any], attempt: Attempt, route: Route, services: Services) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from proxy.providers.dialect import Translator
 from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import UpstreamResponse
+from proxy.wire.endpoint import Endpoint
 
 CHECK = "check"  # the kind of a failure: the answer does not pass a check of its preset
 NOT_OFFERED = "not_offered"  # the kind of a failure: the provider has no way to say what was asked
@@ -58,10 +59,18 @@ class Attempt(Struct, eq=False):
     key_held: Hold | None = None  # of the limits of its key
     form: ParameterForm | None = None  # how its target takes what the proxy writes; None: nothing is different there
     change: Amendment | None = None  # what was changed after the attempt before
-    body: dict[str, Any] | None = None  # as it was sent
+    body: dict[str, Any] | None = None  # as it was sent; None also while it need not be known: sent_body()
     is_amended: bool = False  # the next one sent the same again without a field of ours: nobody else hears of it
     translator: Translator | None = None  # None: the answer is in the endpoint's own form
     refusal: bytes = b""  # the beginning of the provider's words
+    unprepared: tuple[dict[str, Any], Endpoint] | None = None  # what a body was spliced of, in place of prepared
+
+    def sent_body(self) -> dict[str, Any] | None:
+        """Return the body as it was sent; None: nothing was."""
+        if self.body is None and self.unprepared is not None:
+            body, endpoint = self.unprepared
+            self.body = self.provider.dialect.prepare(body, self.target.model, endpoint)[0]
+        return self.body
 
     def settle_for_it(self) -> None:
         """Accept an answer that only failed a check: it is paid for, and there is nothing better."""
@@ -74,7 +83,8 @@ class Attempt(Struct, eq=False):
         A generation's id proves that something was begun, but beside a status of 4xx: some name one with each refusal.
         """
         failure, attempt_result, change = self.failure, self.result, self.change
-        if self.body is None or failure is None or failure.where not in ("status", "answer"):
+        body = self.sent_body()
+        if body is None or failure is None or failure.where not in ("status", "answer"):
             return None
         if failure.kind in (CHECK, UNSUITED) or attempt_result.usage is not None:
             return None
@@ -84,7 +94,7 @@ class Attempt(Struct, eq=False):
         if attempt_result.content_seen or (failure.where == "answer" and failure.error is None):
             return None
         refusal = self.refusal or orjson.dumps(failure.error)
-        sent = SentBody(self.body, self.form or PLAIN, failure, refusal)
+        sent = SentBody(body, self.form or PLAIN, failure, refusal)
         return (
             sent
             if change is None

@@ -17,13 +17,17 @@ from proxy.wire.body import BodyError, check_chat, dump_body, parse_sized
 
 _IN_ROW: Final = frozenset(("metadata", "session_id", "user"))  # fields of a body that go into the row
 _QUOTE = ord('"')
+_BACKSLASH = ord("\\")
+
+Frame = tuple[bytes, bytes]
+"""What is written before a text, and what behind it."""
 
 
 class BodyShape(Struct, eq=False):
     """The bytes of a chat's body around one text, and what follows from them.
 
     spaces: how many of the bytes dump_body() leaves out. maximum: as of plain_row_maximum(). plan: what held last for
-    bodies of this shape (pipeline/plan.py).
+    bodies of this shape (pipeline/plan.py). sent: how the last one was sent (pipeline/upstream/send.py).
     """
 
     before: bytes
@@ -33,9 +37,13 @@ class BodyShape(Struct, eq=False):
     spaces: int
     maximum: int | None
     plan: Any = None
+    sent: Any = None
 
-    def parse(self, raw: bytes) -> dict[str, Any] | None:
-        """Return the checked body, with every number and key as it was sent; None: it has to be read in full."""
+    def parse(self, raw: bytes) -> tuple[dict[str, Any], bytes | None] | None:
+        """Return the checked body, with every number and key as it was sent; None: it has to be read in full.
+
+        Beside it is the text as it stands in raw, where dump_body() writes the same of it; else None.
+        """
         start, end = self.before_bytes, len(raw) - self.behind_bytes
         if raw[:start] != self.before or raw[end:] != self.behind or end < start:
             return None
@@ -46,7 +54,18 @@ class BodyShape(Struct, eq=False):
             body: dict[str, Any] = orjson.loads(raw)
         except orjson.JSONDecodeError:
             return None
-        return body
+        return body, None if _BACKSLASH in text else text
+
+    def probe(self) -> tuple[dict[str, Any], bytes]:
+        """Return a body of the shape, and its text, which is longer than any other one of it."""
+        text = b"x" * (self.before_bytes + self.behind_bytes)
+        return orjson.loads(self.before + text + self.behind), text
+
+
+def frame_of(written: bytes, text: bytes) -> Frame | None:
+    """Return what is written around a text; None: it does not stand there exactly once, alone between quotes."""
+    before, _, behind = written.partition(text)
+    return (before, behind) if before[-1:] == behind[:1] == b'"' and text not in behind else None
 
 
 def body_shape(one: bytes, other: bytes) -> BodyShape | None:
