@@ -93,13 +93,14 @@ _WRITES = {
 def _transactions(ledger: SqliteLedger) -> list[list[str]]:
     """Return a list that SQLite itself fills: what each transaction from now on writes of a request."""
     found: list[list[str]] = []
+    connection = ledger._writer._connection
 
     def note(sql: str) -> None:
-        if sql.startswith("BEGIN"):
+        if not connection.in_transaction:  # BEGIN, or a statement that is a transaction of its own
             found.append([])
         found[-1].extend(what for beginning, what in _WRITES.items() if sql.startswith(beginning))
 
-    ledger._writer._connection.set_trace_callback(note)
+    connection.set_trace_callback(note)
     return found
 
 
