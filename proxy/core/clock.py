@@ -77,17 +77,29 @@ class ClockGuard:
         """Return the trusted time where the clocks do not agree, or did not; away_ms: by how much, rightly signed."""
         if self._held_ms is not None:
             return self._held_ms
-        follow_ms = min(monotonic_s - self._ahead_s, _FOLLOW_MAX_S) * _FOLLOW_MS
-        expected_ms = self._anchor_ms + round((monotonic_s - self._anchor_s) * 1000)
-        if -STEP_MS <= away_ms <= STEP_MS and -STEP_MS <= wall_ms - expected_ms <= STEP_MS:
-            self._ahead_ms += max(-follow_ms, min(away_ms, follow_ms))
-            self._ahead_s = monotonic_s
+        anchored_ms = (monotonic_s - self._anchor_s) * 1000.0
+        stepped_ms = wall_ms - self._anchor_ms - anchored_ms
+        if -STEP_MS <= away_ms <= STEP_MS and -STEP_MS <= stepped_ms <= STEP_MS:
+            self._follow(away_ms, monotonic_s)
             self._anchor_ms = wall_ms
             self._anchor_s = monotonic_s
-            self._set_stepped(0)
+            if not self._agrees:
+                self._set_stepped(0)
             return wall_ms
+        expected_ms = self._anchor_ms + round(anchored_ms)
         self._set_stepped(wall_ms - expected_ms)
         return expected_ms
+
+    def _follow(self, away_ms: float, monotonic_s: float) -> None:
+        """Expect the wall clock nearer to where it is; by comparisons, as a slewed clock brings each request here."""
+        gap_s = monotonic_s - self._ahead_s
+        follow_ms = (min(_FOLLOW_MAX_S, gap_s)) * _FOLLOW_MS
+        if away_ms > follow_ms:
+            away_ms = follow_ms
+        elif away_ms < -follow_ms:
+            away_ms = -follow_ms
+        self._ahead_ms += away_ms
+        self._ahead_s = monotonic_s
 
     def _set_stepped(self, stepped_ms: int) -> None:
         self.stepped_ms = stepped_ms
