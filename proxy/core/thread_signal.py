@@ -5,7 +5,6 @@ waits for the ledger's thread twice.
 """
 
 import asyncio
-import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -32,8 +31,10 @@ class ThreadSignal:
         """Have the function called; raises RuntimeError where the loop is closed."""
         if self._loop.is_closed():
             raise RuntimeError("the event loop is closed")
-        with contextlib.suppress(BlockingIOError):  # it is full of calls that are due already
+        try:  # noqa: SIM105 - it would make an object for each commit
             os.write(self._writer, _ONE)
+        except BlockingIOError:  # it is full of calls that are due already
+            pass
 
     def close(self) -> None:
         """Stop; call it in the event loop, once no thread sends any more."""

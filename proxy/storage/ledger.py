@@ -87,10 +87,13 @@ class Ledger(Protocol):
         """
         ...
 
-    def end(self, end: RequestEnd, done: Done | None = None, /) -> InlineFuture[None]:
+    def end(
+        self, end: RequestEnd, done: Done | None = None, waiter: InlineFuture[None] | None = None, /
+    ) -> InlineFuture[None]:
         """Settle, release or set pending; raises EndedTwiceError if the request has ended already.
 
-        done is called after the commit, also when the awaiting one has given up.
+        done is called after the commit, also when the awaiting one has given up. waiter: what open() gave, and nobody
+        awaits any more; where that has raised nothing it may be given back, to be awaited again.
         """
         ...
 

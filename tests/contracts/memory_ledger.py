@@ -718,7 +718,13 @@ class MemoryLedger:
         attempts = self.store.requests[request_id].attempts
         attempts[n - 1] = attempts[n - 1]._replace(generation_id=generation_id)
 
-    def end(self, end: RequestEnd, done: Done | None = None) -> InlineFuture[None]:
+    def end(
+        self,
+        end: RequestEnd,
+        done: Done | None = None,
+        waiter: InlineFuture[None] | None = None,  # noqa: ARG002 - it need not be used
+        /,
+    ) -> InlineFuture[None]:
         booked, error = self.store.requests.get(end.id), None
         if booked is None or booked.has_ended:
             error = EndedTwiceError(f"{id_text(end.id)} had ended already")

@@ -106,6 +106,12 @@ MUTATIONS: Final = (
         ("tests/storage/test_alone.py::test_a_start_finds_what_was_opened_alone_behind_the_mark",),
     ),
     Mutation(
+        "an-end-by-a-wait-that-goes-on",
+        "The end of a request that was cut off while its row waited for the disk is told by the wait for the row.",
+        (Patch("Writer.submit", "not waiter.is_done", "False"),),
+        ("tests/storage/test_ledger.py::test_an_end_waits_by_what_its_row_was_waited_for_with_once_that_is_over",),
+    ),
+    Mutation(
         "several-attempts-alone",
         "The end of a request with several attempts that is alone in its group loses the row of its last attempt.",
         (Patch("Writer._is_ended_alone", "attempt_ends", "False"),),
@@ -136,10 +142,10 @@ MUTATIONS: Final = (
         (
             Patch(
                 "Recorder.end",
-                "written = services.ledger.end(end, self._written)",
+                "written = services.ledger.end(end, self._written, self._opening)",
                 "asyncio.get_running_loop().call_later(3, services.ledger.end, end, self._written)\n"
                 "return settlement\n"
-                "written = services.ledger.end(end, self._written)",
+                "written = services.ledger.end(end, self._written, self._opening)",
             ),
         ),
         (f"{_SETTLING}a_bill_above_the_worst_case",),

@@ -163,6 +163,33 @@ async def test_a_second_end_changes_nothing(path: Path, first: str) -> None:
         assert [read(path, f"SELECT * FROM {table}") for table in ("requests", "attempts", "usage_hourly")] == before  # noqa: S608 - as above
 
 
+async def test_an_end_waits_by_what_its_row_was_waited_for_with_once_that_is_over(path: Path) -> None:
+    async with running(path) as ledger:
+        row, other, cut = (open_row(ledger.ids.next(START_MS)) for _ in range(3))
+        opening = ledger.open(row)
+        await opening
+        ending = ledger.end(request_end(row), None, opening)
+        assert ending is opening
+        assert not ending.done()
+        await ending
+        assert read(path, "SELECT state FROM requests") == [("settled",)]
+        with pytest.raises(EndedTwiceError):
+            await ledger.end(request_end(row), None, ending)
+
+        waiting = ledger.open(other)  # its row is not written yet, and somebody may wait for it
+        ended = ledger.end(request_end(other), None, waiting)
+        assert ended is not waiting
+        await asyncio.gather(waiting, ended)
+
+        left = ledger.open(cut)
+        left.cancel()
+        told = ledger.end(request_end(cut), None, left)
+        assert told is not left
+        await told
+        assert left.cancelled()
+        assert read(path, "SELECT state FROM requests") == [("settled",)] * 3
+
+
 async def test_an_end_without_a_reservation_is_refused(path: Path) -> None:
     async with running(path) as ledger:
         with pytest.raises(EndedTwiceError):

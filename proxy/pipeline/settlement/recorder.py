@@ -206,7 +206,7 @@ class Recorder:
         context.is_logged = True
         try:
             is_idle = meanwhile is not None and services.ledger.is_idle()
-            written = services.ledger.end(end, self._written)
+            written = services.ledger.end(end, self._written, self._opening)
             timeout = services.write_timeout
             if not timeout.is_timed:
                 timeout.look_later(written.loop)

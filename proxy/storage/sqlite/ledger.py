@@ -62,7 +62,9 @@ _LAST_IDS = ("SELECT ifnull(max(id), 0) FROM requests", "SELECT ifnull(max(id), 
 class WriteEnd(Protocol):
     """Ledger.end(), without a frame of its own."""
 
-    def __call__(self, end: RequestEnd, done: Done | None = None, /) -> InlineFuture[None]:
+    def __call__(
+        self, end: RequestEnd, done: Done | None = None, waiter: InlineFuture[None] | None = None, /
+    ) -> InlineFuture[None]:
         """Settle, release or set pending."""
         ...
 

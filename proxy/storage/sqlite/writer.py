@@ -215,14 +215,20 @@ class Writer:
         self._signal = ThreadSignal(self._loop, self._take_results)
         self._runner.start()
 
-    def submit(self, what: What, call_done: Done | None = None) -> InlineFuture[Any]:
+    def submit(
+        self, what: What, call_done: Done | None = None, waiter: InlineFuture[Any] | None = None
+    ) -> InlineFuture[Any]:
         """Queue what is to be written; what is given back is done after the commit.
 
-        Raises LedgerUnavailableError where the ledger is closed, and for new requests where the queue is full.
+        waiter: what was given back before, and nobody awaits any more; where it is done it is given back again. Raises
+        LedgerUnavailableError where the ledger is closed, and for new requests where the queue is full.
         """
         if self._waiting >= self._queue_max:
             self._check_room(what)
-        waiter: InlineFuture[Any] = InlineFuture(self._loop)
+        if waiter is None or not waiter.is_done or waiter.error is not None:  # who was cut off left it behind
+            waiter = InlineFuture(self._loop)
+        else:
+            waiter.renew()
         self._waiting += 1
         incoming = self._incoming
         if not incoming:
