@@ -50,18 +50,18 @@ class Breaker:
     """One breaker, of a provider, a key or a model. Times are of a clock that never runs backwards, in seconds."""
 
     __slots__ = (
-        "_attempts",
         "_cooldown_s",
-        "_failures_in_row",
         "_half_open_s",
         "_opened_count",
         "_probes_out",
         "_rules",
         "_state",
         "_until_s",
-        "_witnesses",
+        "attempts",
+        "failures_in_row",
         "is_closed",
         "pass_",
+        "witnesses",
     )
 
     def __init__(self, rules: BreakerRules, witnesses: Witnesses | None = None) -> None:
@@ -70,14 +70,15 @@ class Breaker:
         self._state: State = "closed"
         self.is_closed = True  # it lets all through; only reports change that
         self.pass_ = 1
-        self._attempts = RollingCount(rules.window_s)
-        self._failures_in_row = 0
+        # what ProviderHealth.answered() writes of each request where this is closed, as succeeded() would
+        self.attempts = RollingCount(rules.window_s)
+        self.failures_in_row = 0
+        self.witnesses = Witnesses() if witnesses is None else witnesses
         self._cooldown_s = rules.cooldown_s
         self._until_s = 0.0
         self._half_open_s = 0.0
         self._probes_out = 0
         self._opened_count = 0
-        self._witnesses = Witnesses() if witnesses is None else witnesses
 
     def state(self, now_s: float) -> State:
         if self._state == "open":
@@ -109,35 +110,28 @@ class Breaker:
             if self._state == "half_open":
                 self._enter("closed", now_s)
                 self._cooldown_s = self._rules.cooldown_s
-                self._attempts.clear()
-            self._failures_in_row = 0
-            attempts = self._attempts  # as add() of it, which takes longer to call
-            if now_s >= attempts.until_s:
-                attempts.move(now_s)
-            attempts.newest[0] += 1
-        witnesses = self._witnesses
-        if user == witnesses.last_served:
-            witnesses.last_served_s = now_s  # as served() of them
-        else:
-            witnesses.served(user, now_s)
+                self.attempts.clear()
+            self.failures_in_row = 0
+            self.attempts.add(now_s)
+        self.witnesses.served(user, now_s)
 
     def failed(self, now_s: float, pass_: int, cooldown_s: float | None = None, witness: Witness | None = None) -> None:
         """Record a failure; cooldown_s: the provider's Retry-After, respected up to cooldown_max_s.
 
         witness: whose request met it; None: nothing of one was sent.
         """
-        is_new = self._witnesses.failed(witness, now_s)
+        is_new = self.witnesses.failed(witness, now_s)
         if pass_ != self.pass_:
             return
-        if not is_new or (self._state == "half_open" and not self._witnesses.are_many(now_s)):
+        if not is_new or (self._state == "half_open" and not self.witnesses.are_many(now_s)):
             self.cancelled(now_s, pass_)
             return
-        self._failures_in_row += 1
-        self._attempts.add(now_s, marked=True)
+        self.failures_in_row += 1
+        self.attempts.add(now_s, marked=True)
         if self._state == "half_open":
             self._cooldown_s = min(self._cooldown_s * 2, self._rules.cooldown_max_s)
             self._open(now_s, cooldown_s)
-        elif self._fails_too_often() and self._witnesses.are_many(now_s):
+        elif self._fails_too_often() and self.witnesses.are_many(now_s):
             self._open(now_s, cooldown_s)
 
     def cancelled(self, now_s: float, pass_: int) -> None:  # noqa: ARG002 - all three ends of a pass are called alike
@@ -162,20 +156,20 @@ class Breaker:
 
     def view(self, now_s: float) -> BreakerView:
         self._cool(now_s)
-        self._attempts.move(now_s)
+        self.attempts.move(now_s)
         retry_in_s = max(self._until_s - now_s, 0.0) if self._state == "open" else None
         return BreakerView(
             self._state,
-            self._failures_in_row,
-            self._attempts.all,
-            self._attempts.marked,
+            self.failures_in_row,
+            self.attempts.all,
+            self.attempts.marked,
             retry_in_s,
             self._opened_count,
         )
 
     def _fails_too_often(self) -> bool:
-        rules, counts = self._rules, self._attempts
-        if self._failures_in_row >= rules.failures:
+        rules, counts = self._rules, self.attempts
+        if self.failures_in_row >= rules.failures:
             return True
         return counts.all >= rules.min_attempts and counts.marked * 100 >= rules.error_rate_percent * counts.all
 

@@ -53,7 +53,7 @@ MUTATIONS: Final = (
         (
             Patch(
                 "Breaker.failed",
-                "self._fails_too_often() and self._witnesses.are_many(now_s)",
+                "self._fails_too_often() and self.witnesses.are_many(now_s)",
                 "self._fails_too_often() and True",
             ),
         ),

@@ -417,7 +417,7 @@ CONTROLS: Final = (
     _one(
         "chain-breakers-never-open",
         "A provider that fails is asked by every request.",
-        Patch("Breaker._fails_too_often", "rules, counts = self._rules, self._attempts", "return False"),
+        Patch("Breaker._fails_too_often", "rules, counts = self._rules, self.attempts", "return False"),
         "chain.py::test_an_outage[503-4.0]",
     ),
 )

@@ -80,8 +80,8 @@ class Hops:
         self.route = route
         self._services = services
         self.reservation: Reservation  # once there is one: no attempt begins before it
-        self._tries = 0  # of the current hop
-        self._tried_keys: tuple[int, ...] = ()  # of the current target
+        self._tries: int  # of the current hop, once an attempt has begun
+        self._tried_keys: tuple[int, ...]  # of the current target
         self._left: dict[int, FailedHop] | None = None  # targets that have failed, by their place on the route
         self._line: ConcurrencyLimit | None = None  # where the attempt at hand has a place
         self._passes: Pass | None = None  # of the breakers, for the attempt at hand
@@ -258,20 +258,19 @@ class Hops:
         self._passes = None
         attempt = self.attempts[-1]
         health, attempt_result = self.place.health, attempt.result
-        if not attempt_result.dispatched and attempt.failure is None and attempt_result.error is None:
-            health.inconclusive(attempt.target.model, passes)  # it never began: its row did not reach the disk
-            return
-        failure, error = attempt.failure, attempt_result.error
-        self._services.counters.attempts[health.ok if error is None else (attempt.provider.name, error)] += 1
-        if failure is None and attempt_result.dispatched and not attempt_result.failed and not attempt_result.flags:
+        failure, error, flags = attempt.failure, attempt_result.error, attempt_result.flags
+        if failure is None and error is None and attempt_result.dispatched and not flags and not attempt_result.failed:
+            self._services.counters.attempts[health.ok] += 1  # nearly always
             if not attempt.is_noted:
                 health.answered(attempt, passes, self._context.identity.user)
             return
-        if failure is None and (attempt_result.failed or attempt_result.flags):
+        if not attempt_result.dispatched and failure is None and error is None:
+            health.inconclusive(attempt.target.model, passes)  # it never began: its row did not reach the disk
+            return
+        self._services.counters.attempts[health.ok if error is None else (attempt.provider.name, error)] += 1
+        if failure is None and (attempt_result.failed or flags):
             failure = late_failure(attempt, self._services.clock.now_ms())
-        if (attempt_result.flags and not _NO_VERDICT.isdisjoint(attempt_result.flags)) or not (
-            attempt_result.dispatched or is_unreached(failure)
-        ):
+        if (flags and not _NO_VERDICT.isdisjoint(flags)) or not (attempt_result.dispatched or is_unreached(failure)):
             if not attempt.is_noted:
                 health.inconclusive(attempt.target.model, passes)
         elif failure is not None:

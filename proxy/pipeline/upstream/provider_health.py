@@ -17,7 +17,7 @@ from proxy.policy.breaker import Breaker, BreakerView, State
 from proxy.policy.failure import Failure
 from proxy.policy.failure_table import Decision, decide
 from proxy.policy.key_ring import KeyRing, KeyView
-from proxy.policy.recent_performance import RecentPerformance
+from proxy.policy.recent_performance import WEIGHT, RecentPerformance
 from proxy.policy.retry_budget import RetryBudget
 from proxy.policy.witnesses import Witness
 from proxy.providers.key import OWN
@@ -163,6 +163,37 @@ class ProviderHealth:
         """Record that an attempt gave content, and to whom."""
         now_s, model, whole = self._clock.monotonic_s(), attempt.target.model, self.breaker
         of_provider, of_model = passes
+        first_byte_s = attempt.result.first_byte_s
+        latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
+        recent = self._recent.get(model)
+        if recent is None or not whole.is_closed or of_provider != whole.pass_ or of_model or not self.ring.is_free:
+            self._answered_again(attempt, passes, user, now_s, latency_ms)
+            return
+        # nearly always: what _answered_again() comes to then, in one step of each request
+        whole.failures_in_row = 0
+        attempts = whole.attempts
+        if now_s >= attempts.until_s:
+            attempts.move(now_s)
+        attempts.newest[0] += 1
+        of_all, of_one = whole.witnesses, recent.witnesses
+        if user == of_all.last_served and user == of_one.last_served:
+            of_all.last_served_s = of_one.last_served_s = now_s
+        else:
+            of_all.served(user, now_s)
+            of_one.served(user, now_s)
+        latency = recent.latency_ms
+        if recent.error_rate == 0.0 and latency is not None and latency_ms is not None:
+            recent.attempts += 1
+            recent.latency_ms = latency + WEIGHT * (latency_ms - latency)
+        else:
+            recent.note(failed=False, latency_ms=latency_ms)
+
+    def _answered_again(
+        self, attempt: Attempt, passes: Pass, user: str, now_s: float, latency_ms: float | None
+    ) -> None:
+        """Record it where something may have failed before."""
+        model, whole = attempt.target.model, self.breaker
+        of_provider, of_model = passes
         closed = whole.is_closed
         whole.succeeded(now_s, of_provider, user)
         if not closed:
@@ -171,13 +202,9 @@ class ProviderHealth:
             self._model_answered(model, of_model, user, now_s)
         if not self.ring.is_free:
             self.ring.restore(attempt.key.name, model)
-        first_byte_s = attempt.result.first_byte_s
-        latency_ms = None if first_byte_s is None else (first_byte_s - attempt.started_s) * 1000
-        try:
-            recent = self._recent[model]
-        except KeyError:
-            recent = self.recent(model)
-        recent.answered(latency_ms, user, now_s)
+        recent = self.recent(model)
+        recent.witnesses.served(user, now_s)
+        recent.note(failed=False, latency_ms=latency_ms)
 
     def _model_answered(self, model: str, of_model: int, user: str, now_s: float) -> None:
         breaker = self.models.get(model)  # others may have taken its place meanwhile
