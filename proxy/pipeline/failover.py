@@ -10,7 +10,7 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.errors import client_gone
 from proxy.pipeline.relay.base import Relay
 from proxy.pipeline.relay.final_error import FinalError
-from proxy.pipeline.relay.open_answer import open_answer, relay_of
+from proxy.pipeline.relay.open_answer import open_answer, open_at_hand, relay_of
 from proxy.pipeline.services import Services
 from proxy.pipeline.settlement.recorder import Recorder
 from proxy.pipeline.stops import StopMadeError, TargetLatch
@@ -66,22 +66,25 @@ async def find_answer(
                     sending = begin_sending(context, attempt, recorder, services)
         if not recorder.is_open:  # nothing was sent: what follows is another row, or the end of this one
             await recorder.opened(is_end=False)
-        if attempt.failure is None and attempt.change is None:
+        looks, opened, is_proved = True, None, False
+        if attempt.failure is None:
             place = hops.place
             health, proofs = place.health, place.stream_proofs if attempt.streamed else place.proofs
-            if proofs is services.forms.proved and health.breaker.is_closed and not health.models:  # nearly always
+            is_proved = proofs is services.forms.proved and attempt.change is None
+            if is_proved and not place.is_followed and health.breaker.is_closed and not health.models:  # nearly always
                 return relay_of(context, attempt, recorder.end)
-        looks, opened = True, None
-        if attempt.failure is None and (
-            (looks := hops.looks_at_answers()) or hops.may_refuse(attempt, reservation.route)
-        ):
-            opened = await open_answer(context, attempt, recorder.end)
-            if context.stopped is not None:
-                raise context.stopped
-            hops.note_opened()
+            looks = hops.looks_at_answers()
+            if looks or hops.may_refuse(attempt, reservation.route):
+                opened = open_at_hand(context, attempt, recorder.end)
+                if opened is None:
+                    opened = await open_answer(context, attempt, recorder.end)
+                if context.stopped is not None:
+                    raise context.stopped
+                hops.note_opened()
         if attempt.failure is None or context.gone:
-            if attempt.failure is None and (opened is not None or attempt.change is not None):
+            if attempt.failure is None and not is_proved and (opened is not None or attempt.change is not None):
                 learn_form(attempt, reservation.route, services)
+                hops.note_proved(attempt)
             break
         following = await _amend(context, hops, recorder, services)
         if following is None and not looks:  # it was buffered for that alone

@@ -18,7 +18,7 @@ from msgspec import Struct
 from proxy.pipeline.admission.limiter import HELD
 from proxy.pipeline.admission.plain_admission import PlainAdmission, plain_admission, reserve_plain
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.routing.order import keeps_order
+from proxy.pipeline.routing.order import PLAIN_BYTES, keeps_order
 from proxy.pipeline.services import Services
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.upstream.hop import Hop
@@ -60,9 +60,12 @@ _NO_PLAN: Planned = (None, None, HELD)
 def planned_hops(context: RequestContext, services: Services) -> Planned:
     """Return the way of a request that its connection's plan holds for, and its reservation."""
     shape = context.shape
-    plan: Plan | None = _plan_for(context) if shape is None or shape.plan is None else shape.plan
+    plan: Plan | None = None if shape is None else shape.plan
+    is_of_shape = plan is not None
     if plan is None:
-        return _NO_PLAN
+        plan = _plan_for(context)
+        if plan is None:
+            return _NO_PLAN
     if (
         plan.snapshot is not context.snapshot
         or plan.identity is not context.identity
@@ -76,8 +79,11 @@ def planned_hops(context: RequestContext, services: Services) -> Planned:
         return _NO_PLAN
     route = _route(plan.preset, plan.targets, context.body, plan.model, plan.endpoint)
     is_alone = len(plan.targets) == 1
-    if not is_alone and not keeps_order(route, context.size_bytes):
+    # of all that keeps_order() looks at, bodies of one shape differ in their length alone
+    if not is_alone and (context.size_bytes > PLAIN_BYTES or not (is_of_shape or keeps_order(route, 0))):
         return _NO_PLAN
+    if shape is not None and not is_of_shape:
+        shape.plan = plan
     held = None if plan.admission is None else reserve_plain(context, plan.admission, route, services)
     if held is not None:
         reservation, holding = held
@@ -87,14 +93,10 @@ def planned_hops(context: RequestContext, services: Services) -> Planned:
 
 
 def _plan_for(context: RequestContext) -> Plan | None:
-    """Return the plan for the model of a body that names no other one; bodies of the same shape need not be asked."""
-    body, shape = context.body, context.shape
+    """Return the plan for the model of a body that names no other one."""
+    body = context.body
     plan: Plan | None = context.downstream.request_headers.plans.get(body["model"])
-    if plan is None or "models" in body or "fallbacks" in body:
-        return None
-    if shape is not None:
-        shape.plan = plan
-    return plan
+    return None if plan is None or "models" in body or "fallbacks" in body else plan
 
 
 def _route(

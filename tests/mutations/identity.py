@@ -42,7 +42,13 @@ MUTATIONS: Final = (
     Mutation(
         "plan-past-the-context",
         "A plan sends a request to the first target of a preset, whatever it asks for.",
-        (Patch("planned_hops", "keeps_order(route, context.size_bytes)", "True"),),
+        (Patch("planned_hops", "keeps_order(route, 0)", "True"),),
+        ("tests/pipeline/test_plan.py::test_a_plan_leaves_order_to_what_a_target_may_not_serve",),
+    ),
+    Mutation(
+        "plan-past-the-length",
+        "A plan sends a request to the first target of a preset, however long it is.",
+        (Patch("planned_hops", "context.size_bytes > PLAIN_BYTES", "False"),),
         ("tests/pipeline/test_plan.py::test_a_plan_leaves_order_to_what_a_target_may_not_serve",),
     ),
     Mutation(

@@ -21,7 +21,7 @@ from proxy.core.limit_kinds import NAMES as NAMES_OF_KINDS
 from proxy.pipeline import failover, plan, run
 from proxy.pipeline.admission.limiter import HELD
 from proxy.pipeline.context import RequestContext
-from proxy.pipeline.relay.open_answer import open_answer
+from proxy.pipeline.relay.open_answer import open_answer, open_at_hand
 from proxy.pipeline.stops import NewStop
 from proxy.pipeline.upstream import send
 from proxy.pipeline.values.body_shape import Frame, frame_of
@@ -436,7 +436,14 @@ async def test_a_plan_looks_at_answers_until_their_kind_is_proved(
         looked.append(context.request_id)
         return await open_answer(context, *rest)
 
+    def noted_at_hand(context: RequestContext, *rest: Any) -> Any:
+        opened = open_at_hand(context, *rest)
+        if opened is not None:
+            looked.append(context.request_id)
+        return opened
+
     monkeypatch.setattr(failover, "open_answer", noted)
+    monkeypatch.setattr(failover, "open_at_hand", noted_at_hand)
     for side in sides:
         assert await side.configure({}) is None
         forms = side.stand.app.services.forms

@@ -135,6 +135,7 @@ def test_a_request_ends_exactly_once() -> None:
         lambda: book.settle(1, 4, 5),
         lambda: book.release(1),
         lambda: book.note_excess(1, 3),
+        lambda: book.raise_to(1, 3),
     ]
     for end in ends:
         with pytest.raises(QuotaError, match="not open"):
@@ -151,6 +152,20 @@ def test_an_excess_is_booked_in_full() -> None:
     book.settle(1, 160, 5)
     row = book.limits_view([quota], NOON)[0]
     assert (row.used, row.reserved, row.remaining) == (160, 0, 0)
+
+
+@pytest.mark.parametrize("cost_pusd", [0, 99, 100, 101, 160])
+@pytest.mark.parametrize("quotas", [[], [_cost(1000)], [_cost(1000), _cost(2000, "month", "all")]])
+def test_a_hold_is_raised_by_what_is_missing(cost_pusd: int, quotas: list[Quota]) -> None:
+    books = _book(), _book()
+    for book in books:
+        book.check_and_reserve(1, ANNA, NOON, Amounts(100, 5), quotas)
+    books[0].raise_to(1, cost_pusd)
+    books[1].note_excess(1, max(0, cost_pusd - 100))
+    views = [(book.held_pusd(1), book.limits_view(quotas, NOON), book.audit()) for book in books]
+    assert views[0] == views[1]
+    assert views[0][0] == max(100, cost_pusd)
+    assert views[0][2] == []
 
 
 def test_a_settlement_above_the_reservation_is_never_cut_down() -> None:

@@ -224,9 +224,7 @@ class MemoryLimiter:
         return NOTHING_LEFT
 
     def raise_to(self, id_: int, cost_pusd: int) -> Awaitable[None]:
-        excess_pusd = cost_pusd - self.book.held_pusd(id_)
-        if excess_pusd > 0:
-            self.book.note_excess(id_, excess_pusd)
+        self.book.raise_to(id_, cost_pusd)
         return NOTHING_LEFT
 
     def settle(

@@ -26,6 +26,7 @@ from proxy.wire.retry_after import read_retry_after
 _HELD_MAX_BYTES = 1 << 20  # a larger event is not an error; the buffer is sent, whatever it holds
 _AFTER_ERROR_S = 0.5  # usage may follow an error: it is waited for, but the next target is more urgent
 # Whole lines of comments, and empty ones; a CR at the very end may be half of a CR LF.
+_NOT_SENT: Reply | None = None  # by this name mypy, and what is compiled, expect something else later
 _BEGUN_COMMENT = re.compile(rb"(?::[^\r\n]*)?\r?")
 _COMMENT = re.compile(rb"[\r\n]:")
 _COMMENT_MAX_BYTES = 1 << 12
@@ -159,21 +160,40 @@ class BufferedWhole(WholeRelay):
 
     async def open(self) -> None:
         """Read all of it; what is no answer is noted in the attempt."""
-        self._ahead = None
+        self._ahead = _NOT_SENT
         self.context.when_gone(self._gone)
         self.answer.awaits_content = True
         try:
             body = self.answer.whole()
             self._body = await self.read() if body is None else self.complete(body)
         except TransportError as error:
-            self._problem = self.note_broken(error)
-            if not self.context.gone:
-                self.attempt.fail(Failure("answer", self.answer.status, error.kind), self._problem)
+            self._break_off(error)
             return
         finally:
             self.answer.awaits_content = False
         if not self.context.gone:
             self._judge(self.told)
+
+    def open_at_hand(self) -> bool:
+        """Do the same where all of it is here; False: nothing is done."""
+        body = self.answer.whole()
+        if body is None:
+            return False
+        self._ahead = _NOT_SENT
+        self.context.on_gone = self._gone
+        try:
+            self._body = self.complete(body)
+        except TransportError as error:
+            self._break_off(error)
+            return True
+        if self.attempt_result.failed or not self.attempt_result.content_seen:  # else there is nothing to judge
+            self._judge(self.told)
+        return True
+
+    def _break_off(self, error: TransportError) -> None:
+        self._problem = self.note_broken(error)
+        if not self.context.gone:
+            self.attempt.fail(Failure("answer", self.answer.status, error.kind), self._problem)
 
     @property
     def holds_error(self) -> bool:

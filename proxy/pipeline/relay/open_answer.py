@@ -26,6 +26,30 @@ def relay_of(context: RequestContext, attempt: Attempt, finish: Finish) -> Relay
     return WholeRelay(context, attempt, answer, finish)
 
 
+def open_at_hand(context: RequestContext, attempt: Attempt, finish: Finish) -> Relay | None:
+    """Do as open_answer() with an answer in one piece that is all here; None: nothing is done, and it has to be asked.
+
+    A coroutine for what waits for nothing would take longer than all that is looked at.
+    """
+    answer = attempt.answer
+    assert answer is not None
+    if (
+        attempt.checks is not None
+        or context.reply is not None
+        or context.gone
+        or context.stopped is not None
+        or answer.header("content-type") != "application/json"
+    ):
+        return None
+    opened = BufferedWhole(context, attempt, answer, finish)
+    if not opened.open_at_hand():
+        return None
+    context.waits_since_s = 0.0
+    if attempt.failure is not None:
+        context.when_gone(None)
+    return opened
+
+
 async def open_answer(context: RequestContext, attempt: Attempt, finish: Finish) -> Relay | None:
     """Read an answer until it is sure to be one; what it failed by is noted in attempt. Return what was read."""
     answer = attempt.answer

@@ -11,7 +11,7 @@ from proxy.pipeline.values.route import Route, Target
 from proxy.policy.pricing import read_facts
 from proxy.policy.target_order import Candidate, Order, RankedTarget, order, read_needs
 
-_PLAIN_BYTES = 16_384  # at 8 bytes a token a prompt of so many fits into every model's context
+PLAIN_BYTES = 16_384  # at 8 bytes a token a prompt of so many fits into every model's context
 _DEMANDS = frozenset(("tools", "functions", "response_format"))
 
 
@@ -46,7 +46,7 @@ def _alone(target: Target) -> Target:
 
 def keeps_order(route: Route, size_bytes: int) -> bool:
     """Return whether every model of an ordered route can certainly serve the request, and none is drawn by weight."""
-    if route.endpoint.kind != "chat" or size_bytes > _PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
+    if route.endpoint.kind != "chat" or size_bytes > PLAIN_BYTES or not _DEMANDS.isdisjoint(route.body):
         return False
     for message in route.body["messages"]:  # all() and any() would take three times as long
         if message.get("content").__class__ is list:

@@ -146,12 +146,21 @@ class Hops:
         if proof_of(attempt, route) not in proofs:
             return True
         if len(route.targets) == len(attempt.provider.keys) == 1 and route.checks is None:
-            place = self.place  # there is no other one: neither this nor looks_at_answers() need be asked again
-            if attempt.streamed:
-                place.stream_proofs = proofs
-            else:
-                place.proofs = proofs
+            self._keep_proofs(attempt)  # there is no other one: looks_at_answers() need not be asked again, either
         return False
+
+    def note_proved(self, attempt: Attempt) -> None:
+        """Keep it with the place that an answer on a route of several has proved what it was sent."""
+        if len(self.route.targets) > 1 and self.route.checks is None:
+            self.place.is_followed = True
+            self._keep_proofs(attempt)
+
+    def _keep_proofs(self, attempt: Attempt) -> None:
+        place, proofs = self.place, self._services.forms.proved
+        if attempt.streamed:
+            place.stream_proofs = proofs
+        else:
+            place.proofs = proofs
 
     def enter(self, attempt: Attempt) -> bool | None:
         """Acquire the breakers' passes for the next attempt.
@@ -242,7 +251,7 @@ class Hops:
         """Begin an attempt at the same place that takes no try, no wait and no retry of anybody's budget."""
         tries, tried_keys = self._tries, self._tried_keys
         self.attempts[-1].is_amended = True
-        attempt = self.attempt_at(self.place)
+        attempt = self.attempt_at(self.place.again())
         self._tries, self._tried_keys = tries, tried_keys
         self._amended += 1
         return attempt
@@ -301,7 +310,8 @@ class Hops:
         if self._left is None:
             self._left = {}
         again_s = self._again_s(decision, failure)
-        self._left[self.place.at] = FailedHop(self.place, self.attempts[-1], self._tries, self._tried_keys, again_s)
+        place = self.place.again()
+        self._left[place.at] = FailedHop(place, self.attempts[-1], self._tries, self._tried_keys, again_s)
 
     def _again_s(self, decision: Decision, failure: Failure) -> float | None:
         """Return when the current target may be asked again; None: its failure lasts, or its tries are used up."""
@@ -386,7 +396,7 @@ class Hops:
         if place.key_index < 0 or self._is_stopped(place.target):
             return None
         index = place.health.choose_key(place.target.model, self._services.clock.now_ms(), self._tried_keys)
-        return None if index is None else replace(place, key=place.provider.keys[index], key_index=index)
+        return None if index is None else replace(place.again(), key=place.provider.keys[index], key_index=index)
 
     def _next_place(self, now_s: float, now_ms: int) -> Hop | None:
         """Return the first target not asked yet that can be asked now, with a key; static answers come last."""
@@ -439,15 +449,16 @@ class Hops:
         else:
             self._tries, self._tried_keys = left.tries, (*left.tried_keys, place.key_index)
         now_s, route, reservation = self._context.clock.monotonic_s(), self.route, self.reservation
+        streamed = reservation.streamed
         attempt = Attempt(  # in the order of the fields: by their names it would take longer
             len(self.attempts) + 1,
             place.target,
             place.provider,
             place.key,
             now_s,
-            place.deadlines or self._deadlines(place, now_s),
+            (place.stream_deadlines if streamed else place.deadlines) or self._deadlines(place, now_s),
             AttemptResult(),
-            reservation.streamed,
+            streamed,
             route.endpoint.meter is not None,
             reservation.told_max_tokens,
         )
@@ -466,10 +477,16 @@ class Hops:
         if target.deadlines is not None or provider.model_deadlines:
             deadlines = deadlines_at(target, provider)
         if len(self.route.targets) == 1 and self.route.deadline_s is None:
-            place.deadlines = deadlines
+            place.deadlines = place.stream_deadlines = deadlines
             return deadlines
-        left_s = self._limit_s if not self.attempts else max(self._deadline_s - now_s, _LEFT_MIN_S)
-        return capped(deadlines, left_s, streamed=self.reservation.streamed)
+        if self.attempts:
+            left_s = max(self._deadline_s - now_s, _LEFT_MIN_S)
+            return capped(deadlines, left_s, streamed=self.reservation.streamed)
+        if self.reservation.streamed:
+            place.stream_deadlines = deadlines = capped(deadlines, self._limit_s, streamed=True)
+        else:
+            place.deadlines = deadlines = capped(deadlines, self._limit_s, streamed=False)
+        return deadlines
 
     def _left_s(self, most_s: float) -> float:
         return min(most_s, self._deadline_s - self._services.clock.monotonic_s())

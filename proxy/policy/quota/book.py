@@ -165,6 +165,15 @@ class QuotaBook:
             raise ValueError("an excess is not below 0")
         self._hold_more(self._held(request_id), (cost_pusd, tokens, 0, NO_PIECES))
 
+    def raise_to(self, request_id: object, cost_pusd: int) -> None:
+        """Have a request hold at least so much, as note_excess() of what is missing; one without a price holds 0."""
+        held = self._open.get(request_id) or self._held(request_id)
+        held_pusd, tokens, requests, pieces = held.amounts
+        if cost_pusd > held_pusd:
+            held.amounts = (cost_pusd, tokens, requests, pieces)
+            if held.scopes.watched:
+                hold_in(held.scopes.watched, held.started_ms, (cost_pusd - held_pusd, 0, 0, NO_PIECES))
+
     def take_back(self, request_id: object, more: Amounts) -> None:
         """Undo an extension that never came into force."""
         held = self._held(request_id)
