@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from proxy.web.dashboard.figures import money_text
 from tests.support.installation import ADMIN_TOKEN, settings, token_hash_of, token_of, write_config
@@ -16,7 +16,6 @@ from tests.support.stand import MODEL, Stand, app_in_loop, simulator
 from tests.support.stand import stand as run_stand
 from tests.support.visitor import Visitor
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 SPARE = "google/gemini-2.5-flash"
 SETTINGS: dict[str, Any] = {
     "limits": {"cost": "$100/month"},
@@ -25,9 +24,9 @@ SETTINGS: dict[str, Any] = {
 HARM = '<b>x</b> & "y" \'=1+1'
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Stand, Visitor]]:
-    async with run_stand(tmp_path_factory.mktemp("overview"), SETTINGS) as stand:
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[tuple[Stand, Visitor]]:
+    async with run_stand(tmp_path, SETTINGS) as stand:
         visitor = Visitor(stand.port)
         assert (await visitor.log_in(ADMIN_TOKEN)).status == 303
         yield stand, visitor
@@ -83,10 +82,8 @@ async def test_the_figures_are_those_of_the_ledger(place: tuple[Stand, Visitor])
     assert len(html.encode()) < 120_000
 
 
-async def test_credits_of_one_account_are_left_once_and_tell_their_age(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    clock, folder = MovedClock(1_800_000_000_000), tmp_path_factory.mktemp("credits")
+async def test_credits_of_one_account_are_left_once_and_tell_their_age(tmp_path: Path) -> None:
+    clock = MovedClock(1_800_000_000_000)
     async with simulator() as sim:
         entry = {
             "kind": "openrouter",
@@ -94,7 +91,7 @@ async def test_credits_of_one_account_are_left_once_and_tell_their_age(
             "management_key": "sk-or-v1-management-" + "0" * 40,
         }
         again = {**entry, "api_key": "sk-or-v1-" + "6" * 64}
-        path = write_config(folder, settings(sim.url, {"providers": {"openrouter": entry, "again": again}}))
+        path = write_config(tmp_path, settings(sim.url, {"providers": {"openrouter": entry, "again": again}}))
         async with app_in_loop(path, clock=clock) as app:
             visitor = Visitor(app.port)
             assert (await visitor.log_in(ADMIN_TOKEN)).status == 303
@@ -119,7 +116,8 @@ async def test_credits_of_one_account_are_left_once_and_tell_their_age(
 
 async def test_what_needs_a_look_leads_to_its_page(place: tuple[Stand, Visitor]) -> None:
     stand, visitor = place
-    assert (await stand.chat(token=token_of("bo"))).status == 200
+    for _ in range(3):
+        assert (await stand.chat(token=token_of("bo"))).status == 200
     html = await page(visitor)
     assert "3 of 3 requests per day is used or set aside by user bo: 100 %" in words(html)
     assert 'href="/dashboard/people/bo">See what it went to' in html
@@ -129,7 +127,8 @@ async def test_what_needs_a_look_leads_to_its_page(place: tuple[Stand, Visitor])
 async def test_names_are_text_and_tables_are_written_whole(place: tuple[Stand, Visitor]) -> None:
     stand, visitor = place
     headers = [("X-Tollkeeper-Use-Case", HARM)]
-    assert (await stand.chat({"model": SPARE}, headers=headers)).status == 200
+    for token, model in ((stand.token, SPARE), (token_of("bo"), MODEL)):
+        assert (await stand.chat({"model": model}, token=token, headers=headers)).status == 200
     html = await page(visitor)
     assert "<b>x</b>" not in html
     assert "&lt;b&gt;x&lt;/b&gt;" in html
