@@ -18,9 +18,10 @@ from proxy.storage.performance import SHORT_BYTES, AnswerSums
 from proxy.storage.rows import END_COLUMNS, BilledEndpoint, RequestEnd
 
 # Rows of one statement: SQLite takes 32,766 parameters, and beyond 32 rows a row gets little cheaper. Each size is
-# prepared and kept once a table: most groups take one statement a table, for each has a price of its own.
-_ONE_MAX = 32
-_SIZES = (*range(1, _ONE_MAX + 1), 40, 48, 56, 64)
+# prepared and kept once a table: most groups take one statement a table, for each has a price of its own. A prepared
+# statement takes about a kilobyte a row (an end of a request 1.2), so of the larger ones there are few.
+_ONE_MAX = 16
+_SIZES = (*range(1, _ONE_MAX + 1), 20, 24, 28, 32)
 STATEMENTS = 21 * len(_SIZES)  # what a connection should keep prepared
 # Updates of so few rows are written one by one: those of several at once go through a table of their own, which SQLite
 # makes and drops for each statement. That takes as long as the update of some rows.
