@@ -17,6 +17,10 @@ _TWICE = "this waiter is done already"
 _NOTHING_TO_WAIT_FOR = cast(Generator[Any, None, None], iter(()))
 
 
+def _tell_nobody(error: BaseException | None) -> None:
+    """Take an end that nobody waits for."""
+
+
 class InlineFuture(Generic[T]):
     """It is awaited like an asyncio.Future, by one at a time, but for its end alone: what came of it is its result().
 
@@ -168,6 +172,10 @@ class EagerTask:
         """Raise CancelledError where the coroutine waits."""
         if self._waits_for is not None:
             self._waits_for.cancel()
+
+    def close(self) -> None:
+        """Forget who hears of ends: no coroutine is run any more."""
+        self._ended = _tell_nobody
 
     def _wait(self, future: Any) -> None:
         if future is None:  # asyncio.sleep(0)

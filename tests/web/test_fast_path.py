@@ -1,15 +1,17 @@
 """The short way for chat completions: it takes what it should and hands over the rest; nobody can tell them apart."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
 from proxy.pipeline.identity.directory import Directory
-from proxy.web.server.fast_path import FastPathServer
+from proxy.web.server.fast_path import FastPath, FastPathServer
 from tests.support.installation import token_hash_of, token_of
 from tests.support.patience import eventually
 from tests.support.raw import Answer, Client, connect, request_bytes
@@ -228,3 +230,53 @@ async def test_a_client_that_does_not_read(stand: Stand) -> None:
     await client.hang_up()
     await stand.reset()
     await eventually(lambda: _none_left(stand))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Leave circles where they are, but for those that were there before."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def connections() -> int:
+    """Count the connections of the lane that are in memory, open or not."""
+    return sum(isinstance(one, FastPath) for one in gc.get_objects())
+
+
+async def _is_left(number: int) -> bool:
+    return connections() == number
+
+
+HANG_UPS = {  # name -> what is sent before the client goes
+    "at once": b"",
+    "with half a head": chat()[:40],
+    "with half a body": chat()[:-5],
+    "before the answer": chat(),
+    "within a stream": chat(stream=True),
+}
+
+
+# aiohttp keeps the error of what it cannot read, which knows the frames that it came through
+@pytest.mark.parametrize("name", [*(name for name in REQUESTS if name != "a letter in the length"), *HANG_UPS])
+async def test_a_connection_that_ends_leaves_nothing_to_the_garbage_collector(stand: Stand, name: str) -> None:
+    await stand.sim.normal()
+    await eventually(lambda: _none_left(stand))
+    if name == "within a stream":
+        await stand.sim.behave(pace_ms=50)
+    with uncollected():
+        before = connections()
+        async with await connect(stand.port) as client:
+            if name in HANG_UPS:
+                await client.send(HANG_UPS[name])
+                if name == "within a stream":
+                    await client.read_until(b"data: ")
+                await client.hang_up()
+            else:
+                await client.send(REQUESTS[name][0])
+                await _answers(client, REQUESTS[name][1])
+        await eventually(lambda: _is_left(before))

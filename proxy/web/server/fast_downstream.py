@@ -30,6 +30,18 @@ class FastConnection(Protocol):
         ...
 
 
+class _NoConnection:
+    """In the place of a connection that is gone."""
+
+    transport: asyncio.Transport | None = None
+    drained: Latch | None = None
+    choked = False
+    path = ""
+
+    def cut(self) -> None:
+        """Do nothing: no request is under way."""
+
+
 class FastDownstream:
     """Downstream over a connection of the fast path: HTTP/1.1 that is kept alive, all of the body here.
 
@@ -110,9 +122,16 @@ class FastDownstream:
         finally:
             connection.drained = None
 
+    def close(self) -> None:
+        """Forget the connection, which is gone, with no request under way."""
+        self._connection = _NO_CONNECTION
+
     def cut(self) -> None:
         if self._connection.transport is not None:
             self._connection.transport.abort()
 
     def interrupt(self) -> None:
         self._connection.cut()
+
+
+_NO_CONNECTION = _NoConnection()

@@ -276,8 +276,15 @@ class FastPath(asyncio.Protocol):
             self._server.late_bodies.remove(self)
         self.transport = None
         self.resume_writing()
-        if self._context is not None:
+        if self._context is None:
+            self._let_go()
+        else:  # _answered() lets go
             self._context.set_gone()
+
+    def _let_go(self) -> None:
+        """Forget the circles that this is in: each connection would wait for a rare look of the garbage collector."""
+        self._task.close()
+        self._client.close()
 
     # A request comes in.
 
@@ -368,6 +375,7 @@ class FastPath(asyncio.Protocol):
             other.pause_writing()
         transport.resume_reading()
         other.data_received(data)
+        self._let_go()
 
     # It is answered.
 
@@ -400,7 +408,10 @@ class FastPath(asyncio.Protocol):
         self._client.body = b""
         if server.quiet is not None:
             server.ended()
-        if transport is None or transport.is_closing():
+        if transport is None:
+            self._let_go()
+            return
+        if transport.is_closing():
             return
         if error is not None:  # cancelled at shutdown; every other failure became an answer
             transport.abort()
