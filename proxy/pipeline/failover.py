@@ -57,9 +57,9 @@ async def find_answer(
                 attempt.result.dispatched = recorder.is_open  # the last bytes are still here if it is not
                 raise
             else:
-                sending = None
                 if not hear_head(attempt, answer, recorder, services):
                     await hear_refusal(attempt, services)
+                break
             if has_stop:  # behind the block: a compiled coroutine must not wait within it
                 await recorder.opened(is_end=False)
                 if not hops.is_halted(attempt):

@@ -175,11 +175,11 @@ class Hops:
             self._passes = whole.pass_, 0
         else:
             self._passes = health.enter(attempt.target.model, attempt.started_s)
-        if self._passes is None:
-            attempt.result.dispatched = False
-            told = no_target_error(self.route, self._services.health, self._context)
-            attempt.fail(Failure("connect", kind="resting"), told)
-            return False
+            if self._passes is None:
+                attempt.result.dispatched = False
+                told = no_target_error(self.route, self._services.health, self._context)
+                attempt.fail(Failure("connect", kind="resting"), told)
+                return False
         if self._tries == 1:
             tries = health.budget.tries  # as add() of it, which takes longer to call
             if attempt.started_s >= tries.until_s:
