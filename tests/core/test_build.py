@@ -41,4 +41,7 @@ def test_files_that_changed_since_are_named(tmp_path: Path, monkeypatch: pytest.
 def test_what_the_compiled_build_leaves_out_is_there() -> None:
     for beginning in PURE_ONLY:
         file, _, name = beginning.partition("::")
-        assert name in (ROOT / file).read_text(), f"{beginning} names no test: tests/support/compiled.py"
+        function, _, case = name.partition("[")
+        text = (ROOT / file).read_text()
+        assert function in text, f"{beginning} names no test: tests/support/compiled.py"
+        assert not case or f'"{case[:-1]}"' in text, f"{beginning} names no case: tests/support/compiled.py"

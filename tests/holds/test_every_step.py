@@ -18,7 +18,7 @@ from proxy.pipeline.upstream.key_limits import KeyUse
 from proxy.pipeline.upstream.provider_health import ProviderHealth
 from proxy.storage.ledger import LedgerUnavailableError
 from proxy.storage.sqlite.ledger import SqliteLedger
-from proxy.storage.sqlite.writer import Writer
+from proxy.storage.sqlite.statements import BatchStatement
 from tests.quotas.place import Place, user
 from tests.support.book import book_of
 from tests.support.installation import PROVIDER_KEY
@@ -49,7 +49,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "asking to end": (LEDGER, "end"),
     "asking for a change": (SqliteLedger, "change"),
     "asking for an attempt": (SqliteLedger, "add_attempt"),
-    "writing": (Writer, "_apply"),
+    "writing": (BatchStatement, "_variant"),
     "enter": (ProviderHealth, "enter"),
     "key": (KeyUse, "begin"),
     "end of a key": (KeyUse, "end"),
@@ -182,7 +182,7 @@ async def test_one_who_is_cut_while_the_disk_is_busy(
 
     await eventually(is_held)
     if refuses:
-        fault = Fault(monkeypatch, Writer, "_apply")
+        fault = Fault(monkeypatch, BatchStatement, "_variant")
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
         fault.arm(error)

@@ -18,7 +18,7 @@ from proxy.jobs import hold_watch, part_watch
 from proxy.jobs import runner as job_runner
 from proxy.jobs.runner import JobRunner
 from proxy.policy.quota import Amounts
-from proxy.storage.sqlite.writer import Writer
+from proxy.storage.sqlite.statements import BatchStatement
 from tests.quotas.place import Place, error_of, user
 from tests.support.book import book_of, limiter_of
 from tests.support.control import Controls
@@ -31,18 +31,18 @@ from tests.support.stand import CHAT, MESSAGES, MODEL, read_rows
 Open = Callable[..., Awaitable[Place]]
 LIMITED = {"users": {"anna": user("anna", limits={"cost": "$1/day", "requests": "1k/day"})}}
 
-# runs `tollkeeper serve`, whose writer's loop raises once the file "break" is there
+# runs `tollkeeper serve`, whose writer's thread raises once the file "break" is there; in what the writer calls, for a
+# compiled one calls its own methods whatever stands in their place
 _SERVE = """
 import sys
 from pathlib import Path
-from proxy.storage.sqlite.writer import Writer
-take = Writer._next_group
-def broken(self):
-    group = take(self)
+from proxy.storage.sqlite.statements import BatchStatement
+made = BatchStatement._variant
+def broken(self, rows):
     if Path("break").exists():
         raise SystemExit("of its own")
-    return group
-Writer._next_group = broken
+    return made(self, rows)
+BatchStatement._variant = broken
 from proxy.cli import main
 sys.argv = ["tollkeeper", "serve"]
 main()
@@ -53,15 +53,15 @@ main()
 _SERVE_FULL = """
 import sqlite3, sys
 from pathlib import Path
-from proxy.storage.sqlite.writer import Writer
-apply = Writer._apply
+from proxy.storage.sqlite.statements import BatchStatement
+made = BatchStatement._variant
 def full(self, rows):
     if Path("break").exists():
         error = sqlite3.OperationalError("database or disk is full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
-    apply(self, rows)
-Writer._apply = full
+    return made(self, rows)
+BatchStatement._variant = full
 from proxy.cli import main
 sys.argv = ["tollkeeper", "serve"]
 main()
@@ -129,10 +129,10 @@ async def test_it_stops_by_itself(opened: Open, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(part_watch, "_EVERY_S", 0.02)
     place = await opened(LIMITED)
 
-    def broken(_self: Writer, _rows: object) -> None:
+    def broken(_self: BatchStatement, _rows: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(Writer, "_apply", broken)
+    monkeypatch.setattr(BatchStatement, "_variant", broken)
     answers = await asyncio.gather(*(place.chat() for _ in range(5)))
     assert {answer.status for answer in answers} == {503}
     await asyncio.wait_for(place.app.broken.wait(), 20)
