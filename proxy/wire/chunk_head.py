@@ -1,7 +1,8 @@
 """Chunks of HTTP/1.1 in a read: where payloads begin and end, and which reads are whole chunks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from struct import Struct
 from typing import Final
 
 from proxy.core.name_cache import NameCache
@@ -11,6 +12,7 @@ CHUNK_HEAD_BYTES: Final = 5
 _SIZES_MAX: Final = 512  # of payloads, kept for one kind of events
 _KINDS_MAX: Final = 32
 _HEX: Final = b"0123456789abcdef"
+_END: Final = b"\r\n"
 
 
 ChunkSpan = tuple[int, int, int, int, int]
@@ -47,9 +49,56 @@ They are the same for all streams whose events differ in their texts alone, so o
 """
 
 
+ChunkShape = tuple[Callable[[bytes], tuple[bytes, ...]], bytes, int]
+"""Of a read that is one chunk: what takes it apart, what its first line has to be, and how large its payload is.
+
+The pieces are the first line, what is known at the begin of the payload, what differs, and what is known at its end,
+with the chunk's own end. One call makes them, where a slice takes half as long as that.
+"""
+
+
+def _no_pieces(_read: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    return b"", b"", b"", b""
+
+
+_NO_SHAPE: Final[ChunkShape] = (_no_pieces, b"none", 0)
+
+
+class ChunkShapes(dict[int, ChunkShape]):
+    """Shapes by the size of a read, for chunks of one kind of events: as chunk_spans has them."""
+
+    __slots__ = ("_before_bytes", "_behind_bytes", "_most_bytes")
+
+    def __init__(self, known_bytes: tuple[int, int, int]) -> None:
+        super().__init__()
+        self._before_bytes, self._behind_bytes, self._most_bytes = known_bytes
+
+    def __missing__(self, read_bytes: int) -> ChunkShape:
+        line = _line_of(read_bytes, self._most_bytes)
+        text_bytes = read_bytes - len(line) - self._before_bytes - self._behind_bytes - len(_END)
+        if not line or text_bytes < 0:
+            return _NO_SHAPE  # which is not kept: reads of several chunks have any size
+        if len(self) >= _SIZES_MAX:
+            self.clear()
+        pieces = Struct(f"{len(line)}s{self._before_bytes}s{text_bytes}s{self._behind_bytes + len(_END)}s")
+        shape = self[read_bytes] = pieces.unpack, line, int(line, 16)
+        return shape
+
+
+def _line_of(read_bytes: int, most_bytes: int) -> bytes:
+    """Return the line that a read begins with which is one chunk in the plainest form; empty: none has this size."""
+    for digits in (2, 3):
+        size_bytes = read_bytes - digits - 2 * len(_END)
+        if size_bytes <= most_bytes and 16 ** (digits - 1) <= size_bytes < 16**digits:
+            return b"%x\r\n" % size_bytes
+    return b""
+
+
+chunk_shapes: Final = NameCache(ChunkShapes, _KINDS_MAX)
+"""The same for a read that is one chunk, as nearly each is: shapes by the size of the read."""
+
 _MOST_BYTES: Final = 0xFFF
 _any_spans: Final = chunk_spans[0, 0, _MOST_BYTES]
-_END: Final = b"\r\n"
 _LAST: Final = b"\r\n0\r\n\r\n"
 _LAST_BYTES: Final = len(_LAST) - len(_END)
 

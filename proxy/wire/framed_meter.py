@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from operator import ne
 from typing import Final
 
-from proxy.wire.chunk_head import CHUNK_HEAD_BYTES, ChunkSpan, chunk_spans
+from proxy.wire.chunk_head import CHUNK_HEAD_BYTES, ChunkShapes, ChunkSpan, chunk_shapes, chunk_spans
 from proxy.wire.text_size import LARGE_BYTES, bytes_of_text
 
 _FRAMES_MAX: Final = 6  # a provider whose events differ in more than their texts is not asked again and again
 _COLON: Final = ord(":")
 _NUMBER: Final = re.compile(rb"([ \t]*:[ \t]*)[0-9.]+([ \t]*[,}\]].*)", re.DOTALL)  # behind a key, up to the next quote
 _TELLING: Final = (b"type", b"object", b"event", b"status", b"code", b"reason", b"error", b"model", b"provider")
-_NONE_KNOWN: Final = (None, b"", (), chunk_spans[0, 0, 0])
+_NOTHING: Final = (0, 0, 0)
+_NONE_KNOWN: Final = (None, b"", (), chunk_shapes[_NOTHING], chunk_spans[_NOTHING])
 
 
 class FramedMeter:
@@ -44,7 +45,9 @@ class FramedMeter:
         # of an event that is known its begin and its end, both with their lengths, and what stands between its texts
         self._frame: tuple[bytes | None, int, bytes, int, tuple[bytes, ...]] = (None, 0, b"", 0, ())
         # the same of a chunk that is one, and where these are
-        self._in_chunks: tuple[bytes | None, bytes, tuple[bytes, ...], Mapping[bytes, ChunkSpan]] = _NONE_KNOWN
+        self._in_chunks: tuple[bytes | None, bytes, tuple[bytes, ...], ChunkShapes, Mapping[bytes, ChunkSpan]] = (
+            _NONE_KNOWN
+        )
         self._last_event = b""  # the last one that was not known
         self._frames_left = _FRAMES_MAX  # how often a frame may still be learnt
         self.data_lines = 0
@@ -76,16 +79,15 @@ class FramedMeter:
         """
         if not self._nothing_begun:
             return False
-        before, behind, between, spans = self._in_chunks
-        payload_at, text_at, text_end, _, size_bytes = spans[read[:CHUNK_HEAD_BYTES]]
-        if read[payload_at:text_at] != before:
-            return False
-        if read[text_end:] == behind and not between:  # one alone, as nearly always
-            is_known = _COLON not in read[text_at:text_end]
-            if is_known:
-                self.data_lines += 1
-                self.told_bytes += size_bytes
-            return is_known
+        before, behind, between, shapes, spans = self._in_chunks
+        pieces, first_line, size_bytes = shapes[len(read)]
+        line, begin, text, end_ = pieces(read)
+        if line == first_line and not between:  # one alone, as nearly always: with a line end in its text it is another
+            if begin != before or end_ != behind or _COLON in text:
+                return False
+            self.data_lines += 1
+            self.told_bytes += size_bytes
+            return True
         at, end, events, told_bytes = 0, len(read), 0, 0
         while at < end:
             payload_at, text_at, text_end, next_at, size_bytes = spans[read[at : at + CHUNK_HEAD_BYTES]]
@@ -141,8 +143,8 @@ class FramedMeter:
         if len(frame) > 1:
             before, *between, behind = frame
             self._frame = before, len(before), behind, len(behind), tuple(between)
-            spans = chunk_spans[len(before), len(behind), self._known_max_bytes]
-            self._in_chunks = before, behind + b"\r\n", tuple(between), spans
+            known = len(before), len(behind), self._known_max_bytes
+            self._in_chunks = before, behind + b"\r\n", tuple(between), chunk_shapes[known], chunk_spans[known]
 
 
 def frame_of(one: bytes, other: bytes) -> tuple[bytes, ...]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.chunk_head import CHUNK_HEAD_BYTES, NO_SPAN, are_chunks, chunk_spans
+from proxy.wire.chunk_head import CHUNK_HEAD_BYTES, NO_SPAN, are_chunks, chunk_shapes, chunk_spans, payload_of
 
 
 def chunk(payload: bytes) -> bytes:
@@ -23,6 +23,32 @@ def test_places(size_bytes: int) -> None:
         assert (told_bytes, end) == (size_bytes, len(framed))
     else:
         assert (payload_at, text_at, text_end, end, told_bytes) == NO_SPAN
+
+
+@pytest.mark.parametrize("known", [(0, 0, 4095), (6, 4, 4095), (10, 6, 15), (10, 7, 4095), (100, 200, 2048)])
+@pytest.mark.parametrize("size_bytes", [1, 15, 16, 17, 18, 255, 256, 257, 299, 300, 2048, 2049, 4095, 4096, 70_000])
+def test_a_chunk_that_is_a_read_has_the_same_places(known: tuple[int, int, int], size_bytes: int) -> None:
+    framed = chunk(bytes(97 + n % 26 for n in range(size_bytes)))
+    for read in (framed, framed[:-1], framed + b"x", framed[1:]):
+        pieces, first_line, told_bytes = chunk_shapes[known][len(read)]
+        line, before, text, behind = pieces(read)
+        span = chunk_spans[known][read[:CHUNK_HEAD_BYTES]]
+        assert (line == first_line) is (span != NO_SPAN and span[3] == len(read)), read
+        if line == first_line:
+            payload_at, text_at, text_end, _, size = span
+            assert (before, text, behind) == (read[payload_at:text_at], read[text_at:text_end], read[text_end:])
+            assert told_bytes == size == size_bytes
+
+
+@given(st.integers(1, 300), st.sampled_from((b"", b"0\r\n\r\n", b"1\r\nx\r\n", b"0\r\n", b"0")), st.integers(0, 4))
+def test_one_chunk_and_perhaps_the_last(size_bytes: int, more: bytes, less: int) -> None:
+    payload = b"x" * size_bytes
+    read = chunk(payload) + more
+    whole = payload_of(read) if size_bytes >= 16 and not less else None
+    expected = (payload, bool(more)) if more in (b"", b"0\r\n\r\n") and size_bytes >= 16 and not less else None
+    assert whole == expected
+    if less:
+        assert payload_of(read[less:]) is None
 
 
 @pytest.mark.parametrize(
