@@ -52,8 +52,6 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
             tokens[name] = made.json()["data"]["token"]
         await change(stand, "late", {"expires_at": "2100-01-01T00:00:00Z"})
         await change(stand, "gone", {"disabled": True})
-        row = next(row for row in stand.app.live.current.operators.values() if row.name == "late")
-        force_setattr(row, "expires_ms", 1)  # as if the year 2100 had come
         yield (
             stand,
             [
@@ -68,6 +66,12 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
                 Case("disabled", tokens["gone"], None, 403, "token_disabled"),
             ],
         )
+
+
+def let_expire(stand: Stand) -> None:
+    """Make the token of "late" one of the past, as if the year 2100 had come: until a change reads it anew."""
+    row = next(row for row in stand.app.live.current.operators.values() if row.name == "late")
+    force_setattr(row, "expires_ms", 1)
 
 
 async def change(stand: Stand, name: str, changes: dict[str, Any]) -> None:
@@ -107,6 +111,7 @@ async def test_only_the_right_ones_pass(opened: tuple[Stand, list[Case]], route:
     body = None if route.method == "GET" else {"no such field": 1}
     for case in cases:
         wrong.clear()
+        let_expire(stand)
         answer = await stand.ask(route.method, target(route), body, token=case.token)
         may = case.role is not None and case.role >= route.required_role
         assert outcome(answer) == (PASSED if may else case.code), (case.name, answer.body)
