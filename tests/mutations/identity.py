@@ -52,6 +52,18 @@ MUTATIONS: Final = (
         ("tests/pipeline/test_plan.py::test_a_plan_leaves_order_to_what_a_target_may_not_serve",),
     ),
     Mutation(
+        "plan-without-a-look",
+        "What the first target of a preset answers is passed on unseen, once one of its answers was good.",
+        (Patch("Hops.note_proved", "self.place.is_followed = True", "pass"),),
+        ("tests/pipeline/test_plan.py::test_a_plan_of_several_targets_looks_at_each_answer",),
+    ),
+    Mutation(
+        "plan-with-time-to-spare",
+        "A second attempt at a planned target has as much time as the first.",
+        (Patch("Hop.again", "replace(self, deadlines=None, stream_deadlines=None)", "self"),),
+        ("tests/pipeline/test_plan.py::test_a_plan_leaves_a_second_attempt_no_more_time_than_there_is",),
+    ),
+    Mutation(
         "plan-of-the-first-target",
         "A plan holds what the first target of a preset may cost, though another is dearer.",
         (Patch("reserve_plain", "for one in terms: ...", "for one in terms[:1]: ..."),),

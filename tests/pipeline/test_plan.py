@@ -24,6 +24,8 @@ from proxy.pipeline.context import RequestContext
 from proxy.pipeline.relay.open_answer import open_answer, open_at_hand
 from proxy.pipeline.stops import NewStop
 from proxy.pipeline.upstream import send
+from proxy.pipeline.upstream.send import begin_sending
+from proxy.pipeline.values.attempt import Attempt
 from proxy.pipeline.values.body_shape import Frame, frame_of
 from proxy.storage.audit import Actor
 from tests.support import sampling
@@ -424,6 +426,67 @@ async def test_a_plan_ends_with_what_its_provider_did_last(sides: tuple[Side, Si
         await _quiet(side)
     assert told[0] == told[1]
     assert await _rows(sides[0]) == await _rows(sides[1])
+
+
+NO_ANSWERS: list[dict[str, Any]] = [
+    {"error": "overloaded", "error_in_200": True},
+    {"body": "{}"},
+    {"body": '{"choices": []'},
+    {"body": "No JSON."},
+]
+
+
+@pytest.mark.parametrize("no_answer", NO_ANSWERS)
+async def test_a_plan_of_several_targets_looks_at_each_answer(
+    sides: tuple[Side, Side], planned: list[str], no_answer: dict[str, Any]
+) -> None:
+    told = []
+    for side in sides:
+        await side.stand.reset()
+        assert await side.configure({}) is None
+        planned.clear()
+        answers = [await side.ask(NAMES[0], 0, {"model": "both"}) for _ in range(3)]
+        await side.stand.sim.behave(f"model:{MODEL}", **no_answer)
+        answers.append(await side.ask(NAMES[0], 0, {"model": "both"}))
+        assert [answer.status for answer in answers] == [200] * 4
+        assert [dict(answer.headers)["x-tollkeeper-attempts"] for answer in answers] == ["1"] * 3 + ["2"]
+        if side is sides[0]:
+            assert planned[1:4] == ["hold"] * 3
+        told.append([_shown(answer) for answer in answers])
+        await side.stand.reset()
+        await _quiet(side)
+    assert told[0] == told[1]
+    assert await _rows(sides[0]) == await _rows(sides[1])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_plan_leaves_a_second_attempt_no_more_time_than_there_is(
+    sides: tuple[Side, Side], planned: list[str], monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    header_s: list[tuple[int, float]] = []
+
+    def noted(context: RequestContext, attempt: Attempt, *rest: Any) -> Any:
+        header_s.append((attempt.n, attempt.deadlines.header_s))
+        return begin_sending(context, attempt, *rest)
+
+    monkeypatch.setattr(failover, "begin_sending", noted)
+    again = {"retry": {"attempts": 2, "backoff_s": 0.01}, "breaker": {"failures": 50}}
+    side = sides[0]
+    await side.stand.reset()
+    change = {"providers": {"openrouter": again, "plain": again}, "presets": {"both": {**BOTH, "deadline_s": 20}}}
+    assert await side.configure(change) is None
+    planned.clear()
+    for _ in range(3):
+        assert (await side.ask(NAMES[0], 0, {"model": "both", "stream": streamed})).status == 200
+    assert planned[1:] == ["hold"] * 2
+    await side.stand.sim.behave("all", error="server-error")
+    assert (await side.ask(NAMES[0], 0, {"model": "both", "stream": streamed})).status >= 500
+    await side.stand.reset()
+    *before, first, second, third, fourth = header_s
+    assert set(before) == {first} == {(1, 20.0)}
+    assert [n for n, _ in (second, third, fourth)] == [2, 3, 4]
+    assert 20 > second[1] > third[1] > fourth[1]
+    await _quiet(side)
 
 
 @pytest.mark.parametrize("more", [{}, {"stream": True}])
