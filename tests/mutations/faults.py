@@ -104,8 +104,8 @@ CONTROLS: Final = (
         "U6-half-a-request-is-charged",
         "What broke before the request was whole counts as sent.",
         (
-            Patch("PooledTransport._send_in_two", "if answer.failed:\n    return None"),
-            Patch("PooledTransport._send_in_two", "not answer.status and connection.is_closing", "False"),
+            Patch("PooledTransport._send_end", "if answer.failed:\n    return False"),
+            Patch("PooledTransport._send_end", "not answer.status and connection.is_closing", "False"),
         ),
         (
             f"{_TESTS}order.py::test_u6_before_the_request_was_whole[RST]",

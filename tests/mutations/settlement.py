@@ -14,7 +14,12 @@ MUTATIONS: Final = (
     Mutation(
         "a-whole-request-before-its-row",
         "The provider may work on a request, and charge it, before its row is on disk: a crash forgets it.",
-        (Patch("PooledTransport._send_in_two", "await may_end()", "pass"),),
+        (
+            Patch(
+                "PooledTransport.send",
+                "try:\n    await may_end()\nexcept BaseException:\n    answer.abort()\n    raise",
+            ),
+        ),
         (
             "tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[short-plain]",
             "tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[long-stream]",
@@ -23,13 +28,19 @@ MUTATIONS: Final = (
     Mutation(
         "nothing-held-back",
         "All of a request goes out while its row is on its way to the disk, and the end is sent once more.",
-        (Patch("PooledTransport._send_in_two", "size if size <= HELD_WHOLE_BYTES else HELD_BYTES", "0"),),
+        (Patch("PooledTransport.send", "size if size <= HELD_WHOLE_BYTES else HELD_BYTES", "0"),),
         ("tests/faults/test_order.py::test_the_row_comes_before_the_whole_request[long-plain]",),
     ),
     Mutation(
         "half-a-request-before-the-next",
         "A connection that half a request has gone out on is used again: the next one is read as its rest.",
-        (Patch("PooledTransport._send_in_two", "answer.abort()\nraise", "raise"),),
+        (
+            Patch(
+                "PooledTransport.send",
+                "try:\n    await may_end()\nexcept BaseException:\n    answer.abort()\n    raise",
+                "await may_end()",
+            ),
+        ),
         (
             "tests/providers/test_transport_held.py::test_where_it_may_not_end_the_provider_gets_no_request[asyncio-pool-raised]",
         ),

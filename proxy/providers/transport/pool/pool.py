@@ -92,8 +92,16 @@ class PooledTransport:
             connection = await loop.create_task(self._connect(loop, start_s, deadlines))
         answer = None
         if may_end is not None and body is not None:
-            answer = await self._send_in_two(connection, head, body, deadlines, may_end)
-            if answer is None:  # it broke before the request was whole: the provider has nothing to act on
+            size = len(body)
+            held = size if size <= HELD_WHOLE_BYTES else HELD_BYTES
+            answer = connection.send(head, body, _NEVER_S, deadlines, held)
+            try:
+                await may_end()
+            except BaseException:
+                answer.abort()
+                raise
+            if not self._send_end(connection, answer, body, held):
+                answer = None  # it broke before the request was whole: the provider has nothing to act on
                 start_s = loop.time()
                 connection = self._take(start_s)
                 if connection is None:
@@ -133,32 +141,22 @@ class PooledTransport:
             headers.made = (method, url, self, head[: head.rindex(_LENGTH) + len(_LENGTH)])
         return head
 
-    async def _send_in_two(
-        self, connection: UpstreamConnection, head: bytes, body: bytes, deadlines: Deadlines, may_end: MayEnd
-    ) -> PooledResponse | None:
-        """Send all but the end of a request, and the end once may_end has returned; None: the connection broke before.
+    def _send_end(self, connection: UpstreamConnection, answer: PooledResponse, body: bytes, held: int) -> bool:
+        """Send the end of a request that was held back; False: the connection broke before.
 
-        The deadlines begin with the end, as if all of it had left then.
+        The deadlines begin now, as if all of it had left with its end.
         """
-        assert self._loop is not None
-        size = len(body)
-        held = size if size <= HELD_WHOLE_BYTES else HELD_BYTES
-        answer = connection.send(head, body, _NEVER_S, deadlines, held)
-        try:
-            await may_end()
-        except BaseException:
-            answer.abort()
-            raise
         if answer.failed:
-            return None
+            return False
         if answer.status == _TOO_SLOW or (not answer.status and connection.is_closing):
             answer.abort()  # it waited for the end longer than it does, and has nothing that it could act on
-            return None
+            return False
+        assert self._loop is not None
         answer.start_s = start_s = self._loop.time()
-        if self._sweep.watched is not deadlines:
-            self._sweep.expect(self._loop, start_s, deadlines)
-        connection.write_end(answer, body if held == size else memoryview(body)[-held:])
-        return answer
+        if self._sweep.watched is not answer.deadlines:
+            self._sweep.expect(self._loop, start_s, answer.deadlines)
+        connection.write_end(answer, body if held == len(body) else memoryview(body)[-held:])
+        return True
 
     def _for_proxy(self, origin: Origin, target: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         """Return target and headers of a request that a proxy passes on in the open (RFC 9112, 3.2.2)."""
