@@ -30,7 +30,16 @@ SOUND = [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"d
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     async with run_stand(tmp_path_factory.mktemp("auto"), MORE) as found:
+        for provider in found.app.live.current.providers.values():
+            await found.app.model_lists.refresh(provider)
         yield found
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def afresh(stand: Stand) -> None:
+    """Begin without what another test has asked and broken, and with the lists of models."""
+    await stand.app.live.rebuild()
+    await stand.clear()
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,7 +56,6 @@ async def explained(stand: Stand, **body: Any) -> Any:
 
 
 async def test_the_cheapest_that_can_do_the_job_answers(stand: Stand) -> None:
-    await stand.app.live.rebuild()
     for body, model in (
         ({}, "openai/gpt-oss-20b:free"),
         ({"messages": PICTURE}, EARS),
