@@ -18,7 +18,7 @@ _NOTHING_TO_WAIT_FOR = cast(Generator[Any, None, None], iter(()))
 
 
 def _tell_nobody(error: BaseException | None) -> None:
-    """Take an end that nobody waits for."""
+    """Do nothing: nobody waits for the end."""
 
 
 class InlineFuture(Generic[T]):
