@@ -67,9 +67,9 @@ MUTATIONS: Final = (
         "Totals are kept as floating point, and drift from the sum of the rows.",
         (
             Patch(
-                "end_watched",
-                "settled[COST] += cost_pusd",
-                "settled[COST] = int((settled[COST] / 1e12 + cost_pusd / 1e12) * 1e12)",
+                "end_taken",
+                "taken[COST] += more_pusd",
+                "taken[COST] = int((taken[COST] / 1e12 + more_pusd / 1e12) * 1e12)",
             ),
         ),
         (f"{_SETTLING}a_restart_changes_no_figure",),
@@ -95,8 +95,20 @@ MUTATIONS: Final = (
     Mutation(
         "window-of-another-minute",
         "What ends after its window is over counts in the next one as well.",
-        (Patch("end_watched", "totals.in_all_from_ms <= started_ms < totals.in_all_until_ms", "True"),),
+        (Patch("end_taken", "totals.in_all_from_ms <= started_ms < totals.in_all_until_ms", "True"),),
         ("tests/policy/test_quota.py::test_a_storm_of_random_operations_never_overspends",),
+    ),
+    Mutation(
+        "ended-but-not-settled",
+        "What has ended is added to the buckets alone: it still counts as held, which soft limits do not count.",
+        (Patch("RequestScopes.put_down", "_add(totals.settled, taken)", "pass"),),
+        ("tests/policy/test_quota.py::test_a_soft_limit_counts_what_has_ended_and_not_what_is_held",),
+    ),
+    Mutation(
+        "a-soft-limit-that-lags",
+        "A soft limit does not count what has ended since somebody last looked.",
+        (Patch("WindowTotals.settled", "self._late.put_down()", "pass"),),
+        ("tests/policy/test_quota.py::test_a_soft_limit_counts_what_has_ended_and_not_what_is_held",),
     ),
     Mutation(
         "limits-that-stand-still",

@@ -282,6 +282,24 @@ def test_a_soft_limit_lets_the_last_request_pass_it() -> None:
     assert isinstance(book.check_and_reserve(3, ANNA, NOON, Amounts(5000, 5, 1, 19), [quota]), Hold)
 
 
+def test_a_soft_limit_counts_what_has_ended_and_not_what_is_held() -> None:
+    """What ends is added to sums that all scopes share, and to what is settled once somebody asks for that."""
+    book, quotas = _book(), (_cost(100, mode="soft"), _cost(1000, "month"))
+    room = (0, 0, 0, 0)
+    for request_id in (1, 2):
+        assert book.reserve_freely(request_id, ANNA, NOON, (90, 5, 1, NO_PIECES), quotas, (90, 5, 0, 0))
+    book.settle(1, 60, 5)
+    assert book.reserve_freely(3, ANNA, NOON, (90, 5, 1, NO_PIECES), quotas, room)  # 60 of 100, and 180 are held
+    book.settle(2, 40, 5)
+    assert not book.reserve_freely(4, ANNA, NOON, (0, 0, 1, NO_PIECES), quotas, room)
+    _refused(book.check_and_reserve(4, ANNA, NOON, Amounts(1, 0), quotas))
+    assert [(row.mode, row.used, row.reserved) for row in book.limits_view(quotas, NOON)] == [
+        ("hard", 100, 90),
+        ("soft", 100, 90),
+    ]
+    assert not book.audit()
+
+
 def test_what_costs_nothing_passes_a_spent_budget() -> None:
     book = _book()
     quotas = [_cost(100), _cost(100, "month", mode="soft")]

@@ -33,7 +33,7 @@ from proxy.policy.quota.scope_totals import (
     RequestScopes,
     ScopeTotals,
     end_hold,
-    end_watched,
+    end_taken,
     hold_in,
 )
 from proxy.policy.quota.window import HOUR_MS, TOTAL, window_at
@@ -213,7 +213,7 @@ class QuotaBook:
         scopes.tokens += tokens
         scopes.requests += requests
         if scopes.watched:
-            end_watched(held, scopes.watched, (cost_pusd, tokens, requests, NO_PIECES))
+            end_taken(held, scopes.watched, (cost_pusd, tokens, requests, NO_PIECES))
 
     def release(self, request_id: object, answer: ModelAnswer = NOT_KNOWN, *, counts: bool = True) -> None:
         """End a request that was certainly not billed; counts=False: its row was never written either."""

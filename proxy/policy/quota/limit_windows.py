@@ -134,9 +134,7 @@ class LimitWindows:
         hard_cost = [bound for bound in bounds if bound.limit.place == COST and bound.limit.quota.mode == "hard"]
         self._hard_cost = [(taken, most) for taken, most, _ in _least(hard_cost)]
         self._soft = [
-            (place, limit.totals.settled, limit.amount + limit.window.settled_outside[place])
-            for place, _, is_strict, _, limit in self._checks
-            if not is_strict
+            (place, taken, most, limit) for place, most, is_strict, taken, limit in self._checks if not is_strict
         ]
         self._strict = _strict(bounds)
         places = dict.fromkeys(limit.place for limit in self.counted)
@@ -169,8 +167,9 @@ class LimitWindows:
                 or taken[TOKENS] + tokens > most_tokens
             ):
                 return False
-        for place, settled, most in self._soft:
-            if settled[place] + room[place + 2] >= most:
+        for place, taken, most, limit in self._soft:
+            likely = room[place + 2]  # what is held counts for no soft limit: only where it might matter is it left out
+            if taken[place] + likely >= most and limit.window.settled[place] + likely >= limit.amount:
                 return False
         for quota, totals in self.open:  # noqa: SIM110 - all() would take three times as long
             if totals.running >= quota.amount:

@@ -45,10 +45,21 @@ class WindowTotals:
     settled_outside, taken_outside: the part of the scope's settled and taken that does not count in it.
     """
 
-    __slots__ = ("_settled", "_taken", "end_ms", "from_ms", "settled_outside", "start_ms", "taken_outside", "until_ms")
+    __slots__ = (
+        "_late",
+        "_settled",
+        "_taken",
+        "end_ms",
+        "from_ms",
+        "settled_outside",
+        "start_ms",
+        "taken_outside",
+        "until_ms",
+    )
 
-    def __init__(self, window: Window, settled: list[int], taken: list[int]) -> None:
-        """Begin with nothing in it; settled, taken: those of the scope, which change."""
+    def __init__(self, window: Window, settled: list[int], taken: list[int], late: "LateSums | None") -> None:
+        """Begin with nothing in it; settled, taken: those of the scope, which change. late: what settled lacks."""
+        self._late = late
         self.start_ms = window.start_ms
         self.end_ms = FOREVER_MS if window.end_ms is None else window.end_ms
         self.until_ms = FOREVER_MS if window.until_ms is None else window.until_ms
@@ -62,6 +73,8 @@ class WindowTotals:
     @property
     def settled(self) -> list[int]:
         """Return what ended requests came to."""
+        if self._late is not None:
+            self._late.put_down()
         return [*map(sub, self._settled, self.settled_outside)]
 
     @property
@@ -72,7 +85,7 @@ class WindowTotals:
 
 
 class LateSums:
-    """What has ended and is in no bucket yet, of all scopes of a book: the RequestScopes that still have it.
+    """What has ended and is in no bucket and no settled yet, of all scopes of a book: the RequestScopes that have it.
 
     moves: those of all scopes together, so that one look tells that none has moved.
     """
@@ -85,7 +98,7 @@ class LateSums:
         self.scopes: set[RequestScopes] = set()
 
     def put_down(self) -> None:
-        """Add it to the buckets, as somebody is about to look at them."""
+        """Add it to the buckets and to what is settled, as somebody is about to look at them."""
         while self.scopes:
             self.scopes.pop().put_down(self._zone)
 
@@ -93,8 +106,9 @@ class LateSums:
 class RequestScopes:
     """The scopes that requests of one kind count in, and what ended ones have taken in the minute from from_ms on.
 
-    That is added up once for all of the scopes. It goes into the buckets of each when the minute is over, and before
-    anybody looks at them. watched: the scopes that limits are held against, which know of each request at once.
+    That is added up once for all of the scopes. It goes into the buckets of each, and into its settled, when the minute
+    is over, and before anybody looks at them. watched: the scopes that limits are held against, which know at once of
+    each request, and of what is taken: nearly all limits ask for nothing else.
     """
 
     __slots__ = ("_late", "all", "cost_pusd", "from_ms", "requests", "tokens", "until_ms", "watched")
@@ -119,11 +133,13 @@ class RequestScopes:
         self._late.scopes.add(self)
 
     def put_down(self, zone: ZoneInfo) -> None:
-        """Add to the buckets what is added up here."""
+        """Add to the buckets, and to what is settled, what is added up here."""
         taken: Taken = (self.cost_pusd, self.tokens, self.requests, NO_PIECES)
         if taken != NOTHING_TAKEN:
             for totals in self.all:
                 _add(totals.bucket_at(self.from_ms, zone), taken)
+                if totals.windows:
+                    _add(totals.settled, taken)
         self.cost_pusd = self.tokens = self.requests = 0
         self.from_ms = self.until_ms = 0
 
@@ -132,9 +148,9 @@ class ScopeTotals:
     """The totals of one scope: past amounts in buckets, open reservations, and windows over both.
 
     is_watched: limits are held against it. Only then it has windows, and knows what is open. settled is what has ended
-    since it has windows, and taken that with what open requests hold: nearly every request counts in all windows of its
-    scope, so that one sum serves them all. moves counts what makes another answer of the same sums: windows that come
-    and go, and requests that do not count in all.
+    since it has windows, but for what is still late (LateSums), and taken all that has ended with what open requests
+    hold: nearly every request counts in all windows of its scope, so that one sum serves them all. moves counts what
+    makes another answer of the same sums: windows that come and go, and requests that do not count in all.
     """
 
     __slots__ = (
@@ -213,8 +229,8 @@ class ScopeTotals:
         A bucket that the start of the window cuts counts in full, and so does what was folded away later than
         that start: on the limit's side. Both happen only when the clock went back by days.
         """
-        self._put_down()
-        found = WindowTotals(window, self.settled, self.taken)
+        self.put_down()
+        found = WindowTotals(window, self.settled, self.taken, self._late)
         start, end = found.start_ms, found.end_ms
         counted: list[list[int]] = []
         for buckets, size_ms in (
@@ -248,7 +264,8 @@ class ScopeTotals:
                 if not held.running:
                     self.resting += 1
 
-    def _put_down(self) -> None:
+    def put_down(self) -> None:
+        """Make settled and the buckets whole."""
         if self._late is not None and self._late.scopes:
             self._late.put_down()
 
@@ -322,7 +339,7 @@ class ScopeTotals:
 
     def oldest_hour_ms(self, window: WindowTotals) -> int | None:
         """Return the first hour of a rolling window in which anything was used or is held."""
-        self._put_down()
+        self.put_down()
         used = [
             at_ms
             for buckets in (self._minutes, self._quarters, self._hours)
@@ -366,6 +383,14 @@ def end_hold(held: Hold, all_totals: Iterable[ScopeTotals], amounts: Taken, zone
 
 def end_watched(held: Hold, watched: Iterable[ScopeTotals], amounts: Taken) -> None:
     """Replace a reservation by what it came to, in some watched scopes: in the windows of its start."""
+    for totals in watched:
+        if totals.windows:
+            _add(totals.settled, amounts)
+    end_taken(held, watched, amounts)
+
+
+def end_taken(held: Hold, watched: Iterable[ScopeTotals], amounts: Taken) -> None:
+    """Do as end_watched(), but for settled: that these amounts are added to it is seen to elsewhere."""
     request_id, started_ms, runs = held.request_id, held.started_ms, held.running
     cost_pusd, tokens, requests, pieces = amounts
     held_pusd, held_tokens, held_requests, held_pieces = held.amounts
@@ -384,16 +409,12 @@ def end_watched(held: Hold, watched: Iterable[ScopeTotals], amounts: Taken) -> N
             totals.resting -= 1
         if not totals.windows:
             continue
-        settled, taken = totals.settled, totals.taken
-        settled[COST] += cost_pusd
-        settled[TOKENS] += tokens
-        settled[REQUESTS] += requests
+        taken = totals.taken
         taken[COST] += more_pusd
         taken[TOKENS] += more_tokens
         if more_requests:
             taken[REQUESTS] += more_requests
         if has_pieces:
-            _add_pieces(settled, pieces)
             _add_pieces(taken, more_pieces)
         if not totals.in_all_from_ms <= started_ms < totals.in_all_until_ms:
             totals.leave_out(started_ms, amounts, (more_pusd, more_tokens, more_requests, more_pieces))
