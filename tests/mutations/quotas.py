@@ -119,7 +119,7 @@ MUTATIONS: Final = (
     Mutation(
         "limits-of-a-late-start",
         "A limit is held against what ended up to the last minute, and not against what has ended since.",
-        (Patch("ScopeTotals.summed", "self._put_down()", "pass"),),
+        (Patch("ScopeTotals.summed", "self.put_down()", "pass"),),
         ("tests/policy/test_quota.py::test_a_limit_that_comes_late_counts_what_nobody_has_looked_at",),
     ),
     Mutation(
