@@ -28,7 +28,7 @@ class _Delta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     function_call: None = None
 
 
-class _Choice(msgspec.Struct, gc=False):
+class _EventChoice(msgspec.Struct, gc=False):
     delta: _Delta
     index: Literal[0] | None = None
     finish_reason: str | None = None
@@ -47,7 +47,7 @@ class _Choice(msgspec.Struct, gc=False):
 class PlainMessage(msgspec.Struct, gc=False):
     """The JSON of an event; what stands behind the error are the names under which others tell a usage."""
 
-    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1, max_length=1)]
+    choices: Annotated[list[_EventChoice], msgspec.Meta(min_length=1, max_length=1)]
     usage: PlainUsage | None = None
     id: str | None = None
     model: str | None = None

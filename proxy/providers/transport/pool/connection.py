@@ -274,7 +274,7 @@ class UpstreamConnection(asyncio.Protocol):
         return self._take_chunk(answer, chunk)
 
     def _take_chunk(self, answer: PooledResponse, chunk: tuple[bytes, bool]) -> bool:
-        """Take a chunk that came alone; False: it is the last one of an answer that llhttp has begun to read."""
+        """Hand on a chunk that came alone; False: it is the last one of an answer that llhttp has begun to read."""
         payload, is_last = chunk
         if is_last:
             if not self._owed:
