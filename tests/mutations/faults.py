@@ -240,7 +240,7 @@ CONTROLS: Final = (
                 "chunk = chunk.decode('utf-8', 'replace').encode()\n"
                 "given = self._until_done(chunk) if not self.done else self._give(chunk)",
             )
-            for way in ("_feed_closely", "_feed_passing")
+            for way in ("_feed_any", "_feed_passing")
         ),
         (
             f"{_TESTS}odd_bytes.py::test_u17_cut_in_two_anywhere[LF]",

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from proxy.providers.build import make_transport
-from proxy.providers.transport.aiohttp_transport import AiohttpTransport
 from proxy.providers.transport.base import SentHeaders
 from proxy.providers.transport.pool import pool
 from proxy.providers.transport.pool.addresses import Addresses, connect
 from proxy.providers.transport.pool.origin import Origin
 from proxy.providers.transport.pool.pool import PooledTransport
 from proxy.providers.transport.pool.request_head import HeaderRefusedError, request_head
+from tests.cli.command_line import ROOT
 from tests.providers.scripted import (
     BODY,
     DEADLINES,
@@ -321,13 +321,23 @@ def test_a_host_that_is_an_address_needs_no_lookup() -> None:
     assert not Addresses("localhost", 80)._fixed
 
 
-async def test_which_transport_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = [make_transport("http://127.0.0.1:1")]
-    assert isinstance(made[0], PooledTransport)
-    monkeypatch.setitem(sys.modules, "httptools", None)  # as on a machine without it
-    for name in [name for name in sys.modules if name.startswith("proxy.providers.transport.pool")]:
-        monkeypatch.delitem(sys.modules, name)
-    made.append(make_transport("http://127.0.0.1:1"))
-    assert isinstance(made[1], AiohttpTransport)
-    for transport in made:
-        await transport.close()
+_MADE = """
+import asyncio, sys
+if "without" in sys.argv:
+    sys.modules["httptools"] = None  # as on a machine without it
+from proxy.providers.build import make_transport
+
+async def main():
+    transport = make_transport("http://127.0.0.1:1")
+    print(type(transport).__name__)
+    await transport.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("httptools", "made"), [("with", "PooledTransport"), ("without", "AiohttpTransport")])
+def test_which_transport_is_made(httptools: str, made: str) -> None:
+    command = [sys.executable, "-c", _MADE, httptools]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [made]
