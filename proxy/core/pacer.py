@@ -18,7 +18,8 @@ from proxy.core.process_priority import PromptThread
 
 _LOOK_EVERY_S: Final = 0.001  # while it stands still in between: the longest that a request waits for its processor
 _LOOK_CALM_S: Final = 0.006  # of computing, after a look without a pause
-_SWITCH_S: Final = 0.0002  # after it, Python that computes is asked for the interpreter
+_SWITCH_S: Final = 0.00005  # after it, Python that computes is asked for the interpreter
+_OWN_S: Final = 0.02  # for so long after a thread has stood still by itself it is expected to do so again
 
 
 class _Sleeps(NamedTuple):
@@ -37,8 +38,8 @@ class Pacer(threading.Thread):
 
     It is started in the prompt thread, so that it wakes in time: one of a low priority waits as long as requests would.
     While it sleeps it keeps the interpreter's lock: whatever Python runs in the process stands still, in any thread and
-    at any place, and no signal is in play. Code in C that runs without the lock goes on; so it has to come back now and
-    then, as SQLite does with a progress handler that does nothing.
+    at any place, and no signal is in play. Code in C that runs without the lock goes on; so it has to call pause() now
+    and then, as SQLite does by its progress handler. That costs less, too: this thread has to wake for each piece.
     """
 
     def __init__(self, prompt: PromptThread) -> None:
@@ -50,6 +51,7 @@ class Pacer(threading.Thread):
         self._looking = threading.Lock()
         self._pauses: Pauses | None = None  # from the first look on
         self._is_pausing = False
+        self._own_until_s = 0.0
 
     @staticmethod
     def of_this_process() -> "Pacer | None":
@@ -71,9 +73,16 @@ class Pacer(threading.Thread):
         """Return whether this process stands still now and then as things are."""
         return self._is_pausing
 
-    def pause(self) -> None:
-        """Stand still now if it is time to: for a thread that has come to where nobody waits for it."""
-        if self._pauses is not None and (pause_s := self._due_s(self._pauses)) > 0:
+    def pause(self, least_s: float = 0.0) -> None:
+        """Stand still now if it is time to, and if at least so much was computed since the last look.
+
+        For a thread that computes, at a moment when nobody waits for it: that wakes no other thread.
+        """
+        pauses = self._pauses
+        if pauses is None or (least_s and time.process_time() - pauses.computed_s < least_s):
+            return
+        if (pause_s := self._due_s(pauses)) > 0:
+            self._own_until_s = time.monotonic() + pause_s + _OWN_S
             time.sleep(pause_s)
 
     def start_process(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
@@ -90,7 +99,7 @@ class Pacer(threading.Thread):
         pauses = self._pauses = Pauses(self._look())
         sys.setswitchinterval(_SWITCH_S)
         while sleeps.until_computed(_LOOK_CALM_S):
-            while (pause_s := self._due_s(pauses)) > 0:
+            while time.monotonic() >= self._own_until_s and (pause_s := self._due_s(pauses)) > 0:
                 sys.setswitchinterval(2 * pause_s)  # all others: asks in vain, and computes for it each time
                 sleeps.holding(pause_s)
                 sys.setswitchinterval(_SWITCH_S)

@@ -44,6 +44,11 @@ class Pauses:
         self._signs_s = deque[float](maxlen=_SIGNS)
         self._others_until_s = self._crowded_until_s = first.at_s
 
+    @property
+    def computed_s(self) -> float:
+        """Return what the process had computed at the last look."""
+        return self._last.computed_s
+
     def pause_s(self, look: PauseLook) -> float:
         """Return how long to stand still now; 0: not at all."""
         last, self._last = self._last, look

@@ -21,6 +21,7 @@ _SAME: dict[None, None] = {}
 _MARK_FILE = "PRAGMA application_id = 0x746F6C6C"  # "toll": lets file(1) and others tell whose file it is
 _BUSY_TIMEOUT_S = 5.0
 _STEPS = 20_000  # of SQLite's machine: about a millisecond
+_PAUSE_AFTER_S = 0.002  # of computing: what takes less stands still where it has no transaction
 
 
 def make_private_file(path: Path) -> None:
@@ -168,7 +169,7 @@ def _give_way(connection: sqlite3.Connection, path: Path) -> None:
     pacer = Pacer.of_this_process()
     if pacer is not None:
         pacer.watch(path.with_name(f"{path.name}-wal"))
-        connection.set_progress_handler(int, _STEPS)  # runs no Python, but waits until it may
+        connection.set_progress_handler(lambda: pacer.pause(_PAUSE_AFTER_S), _STEPS)
 
 
 def _other_version(path: Path, version: int) -> str:

@@ -76,7 +76,7 @@ COLUMNS_SQL: dict[str, str] = {
     "key_hash": _KEY_HASH,
 }
 SLICE_IDS = 5000  # a few MB in memory and some ten milliseconds a transaction
-_SHORT_SLICE_IDS = 300  # about a millisecond of what SQLite writes as lines
+_SHORT_SLICE_IDS = 100  # less than a millisecond where SQLite writes the lines
 
 
 def slices(connection: sqlite3.Connection, selection: Selection, ids_at_once: int = SLICE_IDS) -> Iterator[Slice]:
