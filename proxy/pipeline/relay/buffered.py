@@ -25,8 +25,8 @@ from proxy.wire.retry_after import read_retry_after
 
 _HELD_MAX_BYTES = 1 << 20  # a larger event is not an error; the buffer is sent, whatever it holds
 _AFTER_ERROR_S = 0.5  # usage may follow an error: it is waited for, but the next target is more urgent
-# Whole lines of comments, and empty ones; a CR at the very end may be half of a CR LF.
 _NOT_SENT: Reply | None = None  # by this name mypy, and what is compiled, expect something else later
+# Whole lines of comments, and empty ones; a CR at the very end may be half of a CR LF.
 _BEGUN_COMMENT = re.compile(rb"(?::[^\r\n]*)?\r?")
 _COMMENT = re.compile(rb"[\r\n]:")
 _COMMENT_MAX_BYTES = 1 << 12
