@@ -1,6 +1,7 @@
 """Fixtures for every test: a whole installation, in the test's loop or as a process (tests/support/ has the parts)."""
 
 import gc
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ settings.load_profile("untimed")
 
 # leave out what a sampled run does not take, and what the compiled build cannot
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_setup"]
+
+
+# a shell lets what it starts in the background ignore Ctrl-C, and so would every process that a test ends by it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
