@@ -176,12 +176,12 @@ class BufferedWhole(WholeRelay):
 
     def open_at_hand(self) -> bool:
         """Do the same where all of it is here; False: nothing is done."""
-        body = self.answer.whole()
-        if body is None:
-            return False
         self._ahead = _NOT_SENT
-        self.context.on_gone = self._gone
         try:
+            body = self.answer.whole()  # one that has to be translated may be no answer at all
+            if body is None:
+                return False
+            self.context.on_gone = self._gone
             self._body = self.complete(body)
         except TransportError as error:
             self._break_off(error)
