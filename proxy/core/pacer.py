@@ -19,7 +19,7 @@ from proxy.core.process_priority import PromptThread
 _LOOK_EVERY_S: Final = 0.001  # while it stands still in between: the longest that a request waits for its processor
 _LOOK_CALM_S: Final = 0.006  # of computing, after a look without a pause
 _SWITCH_S: Final = 0.00005  # after it, Python that computes is asked for the interpreter
-_OWN_S: Final = 0.02  # for so long after a thread has stood still by itself it is expected to do so again
+_OWN_S: Final = 0.02  # for so long after a thread could have stood still by itself it is expected to do so
 
 
 class _Sleeps(NamedTuple):
@@ -79,10 +79,14 @@ class Pacer(threading.Thread):
         For a thread that computes, at a moment when nobody waits for it: that wakes no other thread.
         """
         pauses = self._pauses
-        if pauses is None or (least_s and time.process_time() - pauses.computed_s < least_s):
+        if pauses is None:
+            return
+        # Before the rest: while this thread makes it stand still, what is computed in between seldom comes to least_s.
+        self._own_until_s = time.monotonic() + _OWN_S
+        if least_s and time.process_time() - pauses.computed_s < least_s:
             return
         if (pause_s := self._due_s(pauses)) > 0:
-            self._own_until_s = time.monotonic() + pause_s + _OWN_S
+            self._own_until_s += pause_s
             time.sleep(pause_s)
 
     def start_process(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":

@@ -20,8 +20,8 @@ from tests.storage.made_rows import fill, ledger
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the clock")
 
 _COMPUTED_S = 0.2
-# What it computes by SQL or in Python, or reads for an export, with each pause: how long, and what was computed in it
-# nevertheless. With each pause of an export's own: whether a transaction was open in it.
+# What it computes by SQL or in Python, or reads for an export, with each pause: how long, and what the thread that
+# computes went on with in it nevertheless. With each pause of an export's own: whether a transaction was open in it.
 _WORK = """
 import json, os, sys, threading, time
 from pathlib import Path
@@ -37,12 +37,15 @@ os.sched_setaffinity(0, {processor})
 pauses._SIGNS_WITHIN_S = 10.0  # on a busy machine it looks seldom
 found, make, sleep, are_open = [], pacer._sleeps, time.sleep, []
 
+def worker_s():
+    return time.clock_gettime(time.pthread_getcpuclockid(threading.main_thread().ident))
+
 def noted():
     sleeps = make()
     def holding(time_s):
-        begun_s = time.process_time()
+        begun_s = worker_s()
         sleeps.holding(time_s)
-        found.append((time_s, time.process_time() - begun_s))
+        found.append((time_s, worker_s() - begun_s))
     return sleeps._replace(holding=holding)
 
 def sleep_noted(time_s):
@@ -97,7 +100,7 @@ def processor() -> str:
 
 
 class Worked(NamedTuple):
-    """How many seconds it has computed, how many it was to stand still, how many it computed meanwhile."""
+    """How many seconds it has computed, how many it was to stand still, how many its work went on meanwhile."""
 
     computed_s: float
     paused_s: float
