@@ -30,6 +30,11 @@ class RequestIds:
     def __init__(self, last_id: int) -> None:
         self._last = last_id
 
+    @property
+    def newest(self) -> int:
+        """Return the last one that was given."""
+        return self._last
+
     def next(self, now_ms: int) -> int:
         id_ = now_ms << _COUNTER_BITS
         if id_ <= self._last:  # in the same millisecond, or the clock stepped back

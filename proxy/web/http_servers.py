@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy.core.clock import Clock
+from proxy.core.paced_import import paced_imports
 from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
 from proxy.web.server.on_demand_server import OnDemandServer
@@ -39,9 +40,10 @@ class HttpServers:
 
     def _loaded(self, plan: Callable[[], _Plan]) -> "Callable[[], UserServer]":
         """Import what a server needs, in a thread; return what makes it."""
-        from proxy.web.server.aiohttp_server import make_server  # noqa: PLC0415 - with the routes 20 MB and 0.3 s
+        with paced_imports(lambda: self._ids.newest):
+            from proxy.web.server.aiohttp_server import make_server  # noqa: PLC0415 - with the routes 20 MB and 0.3 s
 
-        answer, check = plan()
+            answer, check = plan()
         return partial(
             make_server,
             self._deps,
