@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from proxy.core.pauses import PauseLook, Pauses
 from proxy.core.process_priority import PromptThread
 
+_START_S: Final = 2.0  # so long it takes a command to import what it needs where it stands still in between
 _LOOK_EVERY_S: Final = 0.001  # while it stands still in between: the longest that a request waits for its processor
 _LOOK_CALM_S: Final = 0.006  # of computing, after a look without a pause
 _SWITCH_S: Final = 0.00005  # after it, Python that computes is asked for the interpreter
@@ -34,7 +35,9 @@ class _Sleeps(NamedTuple):
 
 
 class Pacer(threading.Thread):
-    """Begins once it is told of a file by which others are known. A process has one at most.
+    """Knows others by a file that they write, once it is told of one. A process has one at most.
+
+    Until then it expects others to be at work, for as long as a start may take: imports are most of a short command.
 
     It is started in the prompt thread, so that it wakes in time: one of a low priority waits as long as requests would.
     While it sleeps it keeps the interpreter's lock: whatever Python runs in the process stands still, in any thread and
@@ -46,7 +49,6 @@ class Pacer(threading.Thread):
         super().__init__(name="pacer", daemon=True)
         self._prompt = prompt
         self._watched: Path | None = None
-        self._told = threading.Event()
         self._rests = False
         self._looking = threading.Lock()
         self._pauses: Pauses | None = None  # from the first look on
@@ -62,7 +64,6 @@ class Pacer(threading.Thread):
         """Stand still beside whoever writes this file."""
         if not self._rests:
             self._watched = path
-            self._told.set()
 
     def rest(self) -> None:
         """Watch nothing any more: this process itself is the one that writes."""
@@ -96,11 +97,10 @@ class Pacer(threading.Thread):
 
     def run(self) -> None:
         """Look after every few milliseconds of computing, and stand still where that is wanted."""
-        self._told.wait()
         sleeps = _sleeps()
         if sleeps is None:
             return
-        pauses = self._pauses = Pauses(self._look())
+        pauses = self._pauses = Pauses(self._look(), expected_s=_START_S if _is_idle() else 0.0)
         sys.setswitchinterval(_SWITCH_S)
         while sleeps.until_computed(_LOOK_CALM_S):
             while time.monotonic() >= self._own_until_s and (pause_s := self._due_s(pauses)) > 0:
@@ -111,7 +111,7 @@ class Pacer(threading.Thread):
 
     def _due_s(self, pauses: Pauses) -> float:
         with self._looking:
-            pause_s = pauses.pause_s(self._look())
+            pause_s = 0.0 if self._rests else pauses.pause_s(self._look())
         self._is_pausing = pause_s > 0
         return pause_s
 
@@ -125,6 +125,11 @@ class Pacer(threading.Thread):
             changed_ns = None
         taken_off = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         return PauseLook(time.monotonic(), time.process_time(), taken_off, changed_ns)
+
+
+def _is_idle() -> bool:
+    """Return whether the process has been put back behind all others; where the machine was full it is merely nice."""
+    return hasattr(os, "SCHED_IDLE") and os.sched_getscheduler(os.getpid()) == os.SCHED_IDLE
 
 
 def _sleeps() -> _Sleeps | None:

@@ -39,10 +39,12 @@ class Pauses:
     export take each other's processors where nothing else runs.
     """
 
-    def __init__(self, first: PauseLook) -> None:
+    def __init__(self, first: PauseLook, *, expected_s: float = 0.0) -> None:
+        """Begin; expected_s: for so long others are taken to be at work without a sign of them."""
         self._last = first
         self._signs_s = deque[float](maxlen=_SIGNS)
-        self._others_until_s = self._crowded_until_s = first.at_s
+        self._others_until_s = first.at_s + expected_s
+        self._crowded_until_s = first.at_s
 
     @property
     def computed_s(self) -> float:

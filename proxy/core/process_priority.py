@@ -74,7 +74,7 @@ def put_back() -> PromptThread:
     """Do as step_back() does whatever priority this process was given: it works for another one, which goes first."""
     prompt = PromptThread()
     try:
-        if hasattr(os, "sched_setscheduler") and not _is_full():
+        if hasattr(os, "SCHED_IDLE") and not _is_full():
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
             return prompt
     except OSError:

@@ -46,3 +46,10 @@ def test_it_stands_still_beside_others_that_want_its_processor(looks: list[Seen]
         pauses.pause_s(PauseLook(one.at_s, one.computed_ms / 1000, one.taken_off, one.changed_ns)) for one in looks
     ]
     assert [round(pause_s * 1000, 6) for pause_s in found] == [one.pause_ms for one in looks]
+
+
+def test_at_a_start_others_are_expected() -> None:
+    """Without a sign of them, but only where somebody takes the processor."""
+    pauses = Pauses(PauseLook(0.0, 0.0, 0, None), expected_s=0.5)
+    looks = [(0.1, 0.01, 0), (0.2, 0.02, 1), (0.49, 0.03, 2), (0.51, 0.04, 3)]
+    assert [round(pauses.pause_s(PauseLook(*look, None)), 6) for look in looks] == [0.0, 0.03, 0.03, 0.0]
