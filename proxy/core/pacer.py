@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from proxy.core.pauses import PauseLook, Pauses
-from proxy.core.process_priority import PromptThread
+from proxy.core.process_priority import PromptThread, is_idle
 
 _START_S: Final = 2.0  # so long it takes a command to import what it needs where it stands still in between
 _LOOK_EVERY_S: Final = 0.001  # while it stands still in between: the longest that a request waits for its processor
@@ -100,7 +100,7 @@ class Pacer(threading.Thread):
         sleeps = _sleeps()
         if sleeps is None:
             return
-        pauses = self._pauses = Pauses(self._look(), expected_s=_START_S if _is_idle() else 0.0)
+        pauses = self._pauses = Pauses(self._look(), expected_s=_START_S if is_idle(os.getpid()) else 0.0)
         sys.setswitchinterval(_SWITCH_S)
         while sleeps.until_computed(_LOOK_CALM_S):
             while time.monotonic() >= self._own_until_s and (pause_s := self._due_s(pauses)) > 0:
@@ -125,11 +125,6 @@ class Pacer(threading.Thread):
             changed_ns = None
         taken_off = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         return PauseLook(time.monotonic(), time.process_time(), taken_off, changed_ns)
-
-
-def _is_idle() -> bool:
-    """Return whether the process has been put back behind all others; where the machine was full it is merely nice."""
-    return hasattr(os, "SCHED_IDLE") and os.sched_getscheduler(os.getpid()) == os.SCHED_IDLE
 
 
 def _sleeps() -> _Sleeps | None:

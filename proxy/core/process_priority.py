@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _NICE = 10
-_LOOKS = 3  # a machine is full where each of them finds it so
-_LOOK_EVERY_S = 0.001
+_LOOKS = 12  # a machine is full where each of them finds it so: requests and children that start leave gaps
+_LOOK_EVERY_S = 0.002
 _LOAD = "/proc/loadavg"  # Linux: "0.20 0.18 0.12 1/80 11206", the fourth is what runs or could, and all there is
 _LOAD_BYTES = 128
 
@@ -71,10 +71,13 @@ def step_back() -> PromptThread | None:
 
 
 def put_back() -> PromptThread:
-    """Do as step_back() does whatever priority this process was given: it works for another one, which goes first."""
+    """Do as step_back() does whatever priority this process was given: it works for another one, which goes first.
+
+    One that a command has started does as the command does: several that start at once fill a machine for a moment.
+    """
     prompt = PromptThread()
     try:
-        if hasattr(os, "SCHED_IDLE") and not _is_full():
+        if hasattr(os, "SCHED_IDLE") and (is_idle(os.getppid()) or not _is_full()):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
             return prompt
     except OSError:
@@ -85,6 +88,11 @@ def put_back() -> PromptThread:
     except OSError:
         pass  # it may not
     return prompt
+
+
+def is_idle(process: int) -> bool:
+    """Return whether a process goes behind all others; raises OSError where there is none or it may not be asked."""
+    return hasattr(os, "SCHED_IDLE") and os.sched_getscheduler(process) == os.SCHED_IDLE
 
 
 def _is_full() -> bool:

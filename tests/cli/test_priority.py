@@ -125,6 +125,22 @@ def test_a_prompt_thread_keeps_what_there_was(full: bool) -> None:
     assert told(begin, full=full).splitlines() == ["(True, 0)", "False 0", own, own]
 
 
+@needs_policies
+@pytest.mark.parametrize("full", [True, False])
+def test_the_processes_of_a_command_do_as_it_does(full: bool) -> None:
+    """While they start the machine is full, of themselves."""
+    put_back = (
+        "import os; from proxy.core import process_priority; process_priority._is_full = lambda: True;"
+        " process_priority.put_back(); print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.nice(0))"
+    )
+    begin = (
+        "import subprocess; prompt = process_priority.step_back();"
+        f" prompt.call(lambda: subprocess.Popen([sys.executable, '-c', {put_back!r}], stdout=sys.stderr)).wait()"
+    )
+    own = "False 10" if full else "True 0"
+    assert told(begin, full=full).splitlines() == [own, own]
+
+
 def test_a_prompt_thread_raises_what_was_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         PromptThread().call(lambda: 1 / 0)
