@@ -19,6 +19,7 @@ from proxy.core.process_priority import PromptThread, is_idle
 _START_S: Final = 2.0  # so long it takes a command to import what it needs where it stands still in between
 _LOOK_EVERY_S: Final = 0.001  # while it stands still in between: the longest that a request waits for its processor
 _LOOK_CALM_S: Final = 0.006  # of computing, after a look without a pause
+_LOOK_ALONE_S: Final = 0.03  # likewise, without a sign of others
 _SWITCH_S: Final = 0.00005  # after it, Python that computes is asked for the interpreter
 _OWN_S: Final = 0.02  # for so long after a thread could have stood still by itself it is expected to do so
 
@@ -64,6 +65,8 @@ class Pacer(threading.Thread):
         """Stand still beside whoever writes this file."""
         if not self._rests:
             self._watched = path
+            if self._pauses is not None:
+                self._pauses.expect_signs(time.monotonic())
 
     def rest(self) -> None:
         """Watch nothing any more: this process itself is the one that writes."""
@@ -96,13 +99,18 @@ class Pacer(threading.Thread):
         return started
 
     def run(self) -> None:
-        """Look after every few milliseconds of computing, and stand still where that is wanted."""
+        """Look after some milliseconds of computing, and stand still where that is wanted.
+
+        Alone it looks seldom, and leaves the interpreter as it is: each look, and each switch between threads that
+        read an export, is time that nobody is given.
+        """
         sleeps = _sleeps()
         if sleeps is None:
             return
         pauses = self._pauses = Pauses(self._look(), expected_s=_START_S if is_idle(os.getpid()) else 0.0)
-        sys.setswitchinterval(_SWITCH_S)
-        while sleeps.until_computed(_LOOK_CALM_S):
+        alone_s = sys.getswitchinterval()
+        while sleeps.until_computed(_LOOK_CALM_S if pauses.is_in_company(time.monotonic()) else _LOOK_ALONE_S):
+            sys.setswitchinterval(_SWITCH_S if pauses.is_in_company(time.monotonic()) else alone_s)
             while time.monotonic() >= self._own_until_s and (pause_s := self._due_s(pauses)) > 0:
                 sys.setswitchinterval(2 * pause_s)  # all others: asks in vain, and computes for it each time
                 sleeps.holding(pause_s)

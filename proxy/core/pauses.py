@@ -51,6 +51,16 @@ class Pauses:
         """Return what the process had computed at the last look."""
         return self._last.computed_s
 
+    def expect_signs(self, at_s: float) -> None:
+        """Expect others only for as long as it takes them to give signs, unless they have given some."""
+        if not self._signs_s:
+            self._others_until_s = min(self._others_until_s, at_s + _SIGNS_WITHIN_S)
+
+    def is_in_company(self, at_s: float) -> bool:
+        """Return whether others are at work, or may be: it is to look at itself and at them often."""
+        has_sign = bool(self._signs_s) and at_s < self._signs_s[-1] + _SIGNS_WITHIN_S
+        return has_sign or at_s < self._others_until_s
+
     def pause_s(self, look: PauseLook) -> float:
         """Return how long to stand still now; 0: not at all."""
         last, self._last = self._last, look

@@ -53,3 +53,23 @@ def test_at_a_start_others_are_expected() -> None:
     pauses = Pauses(PauseLook(0.0, 0.0, 0, None), expected_s=0.5)
     looks = [(0.1, 0.01, 0), (0.2, 0.02, 1), (0.49, 0.03, 2), (0.51, 0.04, 3)]
     assert [round(pauses.pause_s(PauseLook(*look, None)), 6) for look in looks] == [0.0, 0.03, 0.03, 0.0]
+
+
+def test_once_it_is_known_how_others_show_they_have_to() -> None:
+    """They are expected for as long as that may take."""
+    pauses = Pauses(PauseLook(0.0, 0.0, 0, 0), expected_s=2.0)
+    pauses.expect_signs(0.1)
+    looks = [(0.2, 0.01, 1, 0), (0.29, 0.02, 2, 0), (0.31, 0.03, 3, 0)]
+    assert [round(pauses.pause_s(PauseLook(*look)), 6) for look in looks] == [0.03, 0.03, 0.0]
+
+
+def test_it_is_in_company_from_the_first_sign_on() -> None:
+    pauses = Pauses(PauseLook(0.0, 0.0, 0, 0))
+    assert not pauses.is_in_company(0.0)
+    pauses.pause_s(PauseLook(0.1, 0.01, 0, 1))
+    assert pauses.is_in_company(0.29)
+    assert not pauses.is_in_company(0.31)
+    for n in range(3):
+        pauses.pause_s(PauseLook(1 + n / 100, 0.02, 0, 2 + n))
+    assert pauses.is_in_company(2.0)
+    assert not pauses.is_in_company(2.1)
