@@ -45,6 +45,12 @@ MUTATIONS: Final = (
         (_MONTH,),
     ),
     Mutation(
+        "bill-out-of-order",
+        "What is read ahead is listed as it comes, among the calls of the hour before it.",
+        (Patch("day_bill:BillReader._hour", "await before.is_listed.wait()", "pass"),),
+        ("tests/reconciliation/test_day_bill.py::test_calls_are_listed_as_if_each_had_waited",),
+    ),
+    Mutation(
         "own-key-taken-for-a-refund",
         "What the provider behind the provider bills is held for charged by this one.",
         (

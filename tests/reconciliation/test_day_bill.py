@@ -1,8 +1,11 @@
 """One day of a bill, asked of a source that answers as it is told to."""
 
+import asyncio
 import json
+import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,7 +17,7 @@ from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
 from proxy.jobs.reconciliation.day_calls import DayCalls
 from proxy.policy.reconciliation.day_comparison import BilledCall
 from proxy.policy.reconciliation.sync_schedule import start_ms
-from proxy.providers.account.source import AccountError, AccountQuestion, ActivityRow, TakeCosts
+from proxy.providers.account.source import AccountError, AccountQuestion, ActivityRow, TakeCosts, TakenCosts
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
 
 KEY = "k" * 64
@@ -206,3 +209,63 @@ async def test_a_sum_may_be_rounded_otherwise_than_its_parts() -> None:
         source = Rounding({DAY_START_MS: {"gen-a": 7}})
         source.more = more
         assert (await read(reader(source, LATER_MS), DAY, [KEY])).bill.is_complete is is_whole
+
+
+class Slow(Source):
+    """Answers after a while by chance. log: what was asked and read, in order."""
+
+    def __init__(self, calls: Mapping[int, Mapping[str, int]], seed: int = 0) -> None:
+        super().__init__(calls, 100_000)
+        self._chance = random.Random(seed)
+        self.log: list[tuple[str, int]] = []
+        self.fails_at_ms: int | None = None
+
+    async def generation_costs(self, start_ms: int, end_ms: int, key_hash: str | None, take: TakeCosts) -> bool:
+        async def read(body: bytes) -> TakenCosts:
+            self.log.append(("answered", start_ms))
+            taken = await take(body)
+            self.log.append(("read", start_ms))
+            return taken
+
+        self.log.append(("asked", start_ms))
+        for _ in range(self._chance.randrange(4)):
+            await asyncio.sleep(0)
+        if start_ms == self.fails_at_ms:
+            raise AccountError("refused", "not with this key")
+        return await super().generation_costs(start_ms, end_ms, key_hash, read)
+
+
+async def test_while_an_answer_is_read_the_next_is_on_its_way() -> None:
+    """One at a time: each is asked for once the one before has answered, and before it is read."""
+    source = Slow({DAY_START_MS + n * HOUR_MS: {f"gen-{n}": n} for n in range(24)})
+    await read(reader(source, LATER_MS), DAY, [KEY])
+    places = {entry: n for n, entry in enumerate(source.log)}
+    hours = [at_ms for what, at_ms in source.log if what == "asked"]
+    assert hours == sorted(hours)
+    assert len(hours) == 26
+    for before, at_ms in pairwise(hours):
+        assert places["answered", before] < places["asked", at_ms] < places["read", before] < places["read", at_ms]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_calls_are_listed_as_if_each_had_waited(seed: int) -> None:
+    """One that two answers have is one of the first hour that has it."""
+    chance = random.Random(seed)
+    ids = [f"gen-{n}" for n in range(40)]
+    of_hours = {
+        DAY_START_MS + n * HOUR_MS: {id_: n * 100 + int(id_[4:]) for id_ in chance.sample(ids, 5)} for n in range(26)
+    }
+    expected = dict[str, int]()
+    for costs in of_hours.values():
+        expected = costs | expected
+    found = (await read(reader(Slow(of_hours, seed), LATER_MS), DAY, [KEY])).calls
+    assert {call.generation_id: call.cost_pusd for call in found} == expected
+
+
+async def test_an_hour_that_is_refused_leaves_nothing_that_runs() -> None:
+    source = Slow({DAY_START_MS + n * HOUR_MS: {f"gen-{n}": n} for n in range(24)})
+    source.fails_at_ms = DAY_START_MS + 3 * HOUR_MS
+    bill, calls = await read(reader(source, LATER_MS), DAY, [KEY])
+    assert (bill.has_calls, calls) == (False, [])
+    assert source.log[-1] in {("asked", source.fails_at_ms), ("read", source.fails_at_ms - HOUR_MS)}
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -5,7 +5,8 @@ Whoever asks too often, or while the provider is down, waits as long as the answ
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -24,6 +25,9 @@ _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 86_400_000
 _TAIL_MS: Final = 2 * _HOUR_MS  # after midnight, for calls that began before it
 _SETTLED_MS: Final = 2 * _HOUR_MS  # an hour that ended so long ago gets no new calls
+_AHEAD: Final = (
+    1  # so many times are asked for while the answer for another is read: the provider counts what it is asked
+)
 _FEW_CALLS: Final = 5_000  # so many fit into one answer: the whole day is asked for at once
 _WAITS_S: Final = (2.0, 5.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 _WAIT_MAX_S: Final = 300.0
@@ -55,6 +59,13 @@ class _HourAnswers(Struct, frozen=True):
 
     bodies: Sequence[bytes]
     is_truncated: bool
+
+
+class _Stage(Struct, frozen=True):
+    """How far a time is: its answer is there, or the first of several; its calls are listed."""
+
+    is_answered: asyncio.Event = field(default_factory=asyncio.Event)
+    is_listed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class BillReader(Struct):
@@ -142,35 +153,78 @@ class BillReader(Struct):
         return found
 
     async def _list_calls(self, calls: BilledCalls, key: str, spans: Iterable[tuple[int, int]], now_ms: int) -> bool:
-        """List the calls of a key in times that are asked for one by one; return whether some could not be had."""
-        is_truncated = False
-        for at_ms, to_ms in spans:
-            hour = self.hours.get((at_ms, key))
-            if hour is None:
-                is_hour = to_ms == at_ms + _HOUR_MS and day_of(at_ms) == day_of(now_ms)
-                keeps = is_hour and to_ms + _SETTLED_MS <= now_ms
-                hour = await self._ask(partial(self._hour, calls, key, (at_ms, to_ms), keeps=keeps))
-                if keeps:
-                    self.hours[at_ms, key] = hour
-            else:
-                await calls.drop_taken()
-                for body in hour.bodies:
-                    await calls.take(await asyncio.to_thread(zlib.decompress, body))
-            is_truncated = is_truncated or hour.is_truncated
-            await calls.list_taken(key, at_ms, to_ms)
+        """List the calls of a key in times that are asked for one by one; return whether some could not be had.
+
+        While the answer for one time is read, the next one is on its way. They are listed in order: a call that two
+        answers have is one of the first.
+        """
+        is_truncated, before = False, _Stage()
+        before.is_answered.set()
+        before.is_listed.set()
+        running = deque[asyncio.Task[bool]]()
+        try:
+            for span in spans:
+                own = _Stage()
+                running.append(asyncio.create_task(self._list_span(calls, key, span, now_ms, (before, own))))
+                before = own
+                if len(running) > 1:
+                    is_truncated = await running[0] or is_truncated
+                    running.popleft()
+            for task in running:
+                is_truncated = await task or is_truncated
+        finally:
+            await _end(running)
         return is_truncated
 
-    async def _hour(self, calls: BilledCalls, key: str, span: tuple[int, int], *, keeps: bool) -> _HourAnswers:
+    async def _list_span(
+        self, calls: BilledCalls, key: str, span: tuple[int, int], now_ms: int, stages: tuple[_Stage, _Stage]
+    ) -> bool:
+        """List the calls of one time; return whether some could not be had. stages: of the time before it, and its."""
+        before, own = stages
+        await before.is_answered.wait()
+        at_ms, to_ms = span
+        hour = self.hours.get((at_ms, key))
+        if hour is None:
+            is_hour = to_ms == at_ms + _HOUR_MS and day_of(at_ms) == day_of(now_ms)
+            keeps = is_hour and to_ms + _SETTLED_MS <= now_ms
+            hour = await self._ask(partial(self._hour, calls, key, span, stages, keeps=keeps))
+            if keeps:
+                self.hours[at_ms, key] = hour
+        else:
+            own.is_answered.set()
+            await before.is_listed.wait()
+            await calls.drop_taken()
+            for body in hour.bodies:
+                await calls.take(await asyncio.to_thread(zlib.decompress, body))
+        await calls.list_taken(key, at_ms, to_ms)
+        own.is_listed.set()
+        return hour.is_truncated
+
+    async def _hour(
+        self, calls: BilledCalls, key: str, span: tuple[int, int], stages: tuple[_Stage, _Stage], *, keeps: bool
+    ) -> _HourAnswers:
         """Have taken what the calls of a time cost; return the answers where they are kept."""
+        before, own = stages
         bodies: list[bytes] = []
+        has_begun = False
+
+        async def begin() -> None:
+            nonlocal has_begun
+            own.is_answered.set()
+            if not has_begun:
+                await before.is_listed.wait()
+                await calls.drop_taken()  # of a try that has failed in the middle
+                has_begun = True
 
         async def take(body: bytes) -> TakenCosts:
+            await begin()
             if keeps:
                 bodies.append(await asyncio.to_thread(zlib.compress, body, 1))
             return await calls.take(body)
 
-        await calls.drop_taken()  # of a try that has failed in the middle
-        return _HourAnswers(bodies, await self.source.generation_costs(*span, key, take))
+        is_truncated = await self.source.generation_costs(*span, key, take)
+        await begin()
+        return _HourAnswers(bodies, is_truncated)
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
         """Return the answer to a question, asked again for minutes where that may help; raises AccountError.
@@ -192,6 +246,13 @@ class BillReader(Struct):
                         self.gave_up_s = self.clock.monotonic_s()
                     raise
                 await self.sleep(min(max(wait_s, error.retry_after_s or 0.0), _WAIT_MAX_S))
+
+
+async def _end(tasks: Collection[asyncio.Task[bool]]) -> None:
+    """End those that still run, and wait for it; what they raise then comes of what was raised already."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _spans(day_ms: int, rows: Sequence[ActivityRow] | None, now_ms: int) -> list[tuple[int, int]]:
