@@ -51,7 +51,7 @@ MOVING = (
     *("x-request-id", "x-generation-id", "x-upstream-request-id", "date", "cf-ray", "content-length", "retry-after"),
     *(f"x-ratelimit-reset-{kind}" for kind in NAMES_OF_KINDS),
 )
-WAITS = re.compile(rb"[0-9]+ s\b")
+WAITS = re.compile(rb"(?:[0-9]+ (?:d|h|min|s)\b ?)+")  # 1 h 0 min, or a moment later 59 min 59 s
 MOVING_COLUMNS = ("request_id", "ts", "generation_id", "ttft_ms", "duration_ms", "day")
 FAILURES = ("bad_key", "no_credit", "rate_limited", "overloaded", "broken")
 DEARER = {"*": {"input": "0.2", "output": "0.8"}}
@@ -212,7 +212,7 @@ def _shown(answer: Answer) -> tuple[Any, ...]:
     for name in MOVING:
         if value := answer.header(name):
             body = body.replace(value.encode(), b"...")
-    return answer.status, headers, WAITS.sub(b"... s", body)
+    return answer.status, headers, WAITS.sub(b"...", body)
 
 
 Change = Callable[[Side], Awaitable[object]]
