@@ -147,7 +147,7 @@ MUTATIONS: Final = (
     Mutation(
         "truncated-unnoticed",
         "A bill that could not be had whole is final all the same.",
-        (Patch("BillReader._list_calls", "is_truncated or hour.is_truncated", "False"),),
+        (Patch("BillReader._list_span", "return hour.is_truncated", "return False"),),
         (_PIECES,),
     ),
     Mutation(
