@@ -53,15 +53,22 @@ class _ImportPauses:
 
 
 @contextmanager
-def paced_imports(newest_request: Callable[[], int]) -> Iterator[None]:
+def paced_imports(newest_request: Callable[[], int], loading: threading.Lock) -> Iterator[None]:
     """Import what this thread imports within in pieces, with pauses while requests come: in six times the time.
 
     newest_request: returns a number that is another one after each request. A request takes the interpreter some
     twenty times, and beside a thread that imports it waits for it each time: in three tenths of a second of imports one
     request in seven took more than 3 ms, with the pauses none. Only for what is loaded once: nothing of it is looked
     through by the cycle collector, then or later, for that would stop the loop for 20 ms each time.
+
+    loading: held meanwhile, for what is set here is the process's: of two that overlap, the one that ends last would
+    leave what the other had set.
     """
-    pauses = _ImportPauses(newest_request)
+    with loading:
+        yield from _paced(_ImportPauses(newest_request))
+
+
+def _paced(pauses: _ImportPauses) -> Iterator[None]:
     interval_s, collects, profile = sys.getswitchinterval(), gc.isenabled(), sys.getprofile()
     sys.setswitchinterval(min(interval_s, _SWITCH_S))
     gc.disable()

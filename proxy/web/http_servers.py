@@ -1,5 +1,6 @@
 """What answers on which socket. Each server is loaded when its first connection comes: see on_demand_server.py."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ class HttpServers:
     def __init__(self, deps: Deps, ids: RequestIds, clock: Clock, head_timeout_s: float) -> None:
         self._deps, self._ids, self._clock = deps, ids, clock
         self._head_timeout_s = head_timeout_s
+        self._loading = threading.Lock()
 
     def for_users(self) -> OnDemandServer:
         return self._on_demand(_users)
@@ -40,7 +42,7 @@ class HttpServers:
 
     def _loaded(self, plan: Callable[[], _Plan]) -> "Callable[[], UserServer]":
         """Import what a server needs, in a thread; return what makes it."""
-        with paced_imports(lambda: self._ids.newest):
+        with paced_imports(lambda: self._ids.newest, self._loading):
             from proxy.web.server.aiohttp_server import make_server  # noqa: PLC0415 - with the routes 20 MB and 0.3 s
 
             answer, check = plan()

@@ -44,7 +44,7 @@ def imported(names: list[str], newest_request: Callable[[], int]) -> list[Module
     """Import them in a thread of its own, as the proxy does."""
 
     def load() -> list[ModuleType]:
-        with paced_imports(newest_request):
+        with paced_imports(newest_request, threading.Lock()):
             return [importlib.import_module(name) for name in names]
 
     with ThreadPoolExecutor(1) as pool:
@@ -67,7 +67,7 @@ def test_after_the_last_request_it_goes_on(names: list[str]) -> None:
     first, second = names
 
     def load() -> tuple[bool, bool]:
-        with paced_imports(lambda: next(requests, 2)):
+        with paced_imports(lambda: next(requests, 2), threading.Lock()):
             paced = importlib.import_module(first).IS_PACED
             time.sleep(0.2)  # longer than it is expected that they go on
             return paced, importlib.import_module(second).IS_PACED
@@ -80,7 +80,7 @@ def test_other_threads_import_as_ever(names: list[str]) -> None:
     begun, over = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with paced_imports(itertools.count().__next__):
+        with paced_imports(itertools.count().__next__, threading.Lock()):
             begun.set()
             over.wait(30)
 
@@ -100,7 +100,7 @@ def test_afterwards_all_is_as_before(names: list[str], fails: bool) -> None:
     found = []
 
     def load() -> None:
-        with paced_imports(itertools.count().__next__):
+        with paced_imports(itertools.count().__next__, threading.Lock()):
             importlib.import_module(names[0])
             found.append(gc.isenabled())
             if fails:
@@ -113,3 +113,23 @@ def test_afterwards_all_is_as_before(names: list[str], fails: bool) -> None:
         load()
     assert found == [False]
     assert (sys.getswitchinterval(), gc.isenabled(), sys.getprofile(), list(sys.meta_path)) == before
+
+
+def test_two_that_load_at_once_leave_nothing_behind() -> None:
+    """The second waits: it would take what the first has set for what there was."""
+    interval_s, loading, steps = sys.getswitchinterval(), threading.Lock(), list[str]()
+
+    def load_second() -> None:
+        with paced_imports(lambda: 7, loading):
+            steps.append("second begins")
+            time.sleep(0.05)  # longer than the first goes on
+        steps.append("second ends")
+
+    second = threading.Thread(target=load_second)
+    with paced_imports(lambda: 7, loading):
+        second.start()
+        time.sleep(0.02)  # it has the time to begin, if it may
+        steps.append("first ends")
+    second.join()
+    assert steps == ["first ends", "second begins", "second ends"]
+    assert (sys.getswitchinterval(), gc.isenabled()) == (interval_s, True)

@@ -25,9 +25,6 @@ _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 86_400_000
 _TAIL_MS: Final = 2 * _HOUR_MS  # after midnight, for calls that began before it
 _SETTLED_MS: Final = 2 * _HOUR_MS  # an hour that ended so long ago gets no new calls
-_AHEAD: Final = (
-    1  # so many times are asked for while the answer for another is read: the provider counts what it is asked
-)
 _FEW_CALLS: Final = 5_000  # so many fit into one answer: the whole day is asked for at once
 _WAITS_S: Final = (2.0, 5.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 _WAIT_MAX_S: Final = 300.0
@@ -155,8 +152,8 @@ class BillReader(Struct):
     async def _list_calls(self, calls: BilledCalls, key: str, spans: Iterable[tuple[int, int]], now_ms: int) -> bool:
         """List the calls of a key in times that are asked for one by one; return whether some could not be had.
 
-        While the answer for one time is read, the next one is on its way. They are listed in order: a call that two
-        answers have is one of the first.
+        While the answer for one time is read, the next one is on its way; one that comes in halves is then asked for
+        beside it. They are listed in order: a call that two answers have is one of the first.
         """
         is_truncated, before = False, _Stage()
         before.is_answered.set()
