@@ -70,6 +70,12 @@ class Visitor:
         assert answer is not None, address
         return answer.status
 
+    async def type_at_once(self, text: str) -> None:
+        """Type into the field that has the focus by itself, which a browser gives it after the page is loaded."""
+        await self.page.wait_for_selector("input:focus")
+        await self.page.keyboard.type(text)
+        assert await self.page.locator("input:focus").input_value() == text
+
     async def faults(self) -> list[str]:
         """Return what went wrong: errors on the console, failed scripts, refusals of the policy, strangers asked."""
         refused: list[str] = await self.page.evaluate("window.tkRefused ?? []")

@@ -22,7 +22,7 @@ async def test_find_who_spent_most_this_week_and_stop_them(hand: str, proxy: Dem
     use = _hand(hand, window)
     await window.go("/dashboard/people")  # nobody is logged in: the way leads over the login
     assert "/dashboard/login" in window.page.url
-    await window.page.keyboard.type(proxy.admin_token)  # the field has the focus already
+    await window.type_at_once(proxy.admin_token)
     await use.press("Log in")
     await window.page.wait_for_url("**/dashboard/people")
     await use.press("7 d")
@@ -131,8 +131,7 @@ async def test_a_user_looks_at_their_own_limits(hand: str, proxy: DemoProxy, ope
     window = await open_page("nobody")
     use = _hand(hand, window)
     await window.go("/me")
-    await window.page.wait_for_selector("input:focus")  # which a browser gives it some time after the page is there
-    await window.page.keyboard.type(proxy.tokens["lena"])
+    await window.type_at_once(proxy.tokens["lena"])
     await use.press("Log in")
     await window.page.wait_for_url(re.compile(r"/me$"))
     text = await window.page.inner_text("main")
