@@ -228,4 +228,5 @@ async def ask(
     host: str | None = "127.0.0.1",
 ) -> Answer:
     """Make one request on a fresh connection."""
-    return await exchange(port, request_bytes(method, path, body, token=token, headers=list(headers), host=host))
+    data = request_bytes(method, path, body, token=token, headers=list(headers), host=host)
+    return await exchange(port, data, head_only=method == "HEAD")

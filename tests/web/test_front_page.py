@@ -9,7 +9,7 @@ import pytest
 
 from proxy import __version__
 from tests.support.installation import ADMIN_TOKEN
-from tests.support.raw import Answer
+from tests.support.raw import Answer, connect, request_bytes
 from tests.support.stand import Stand
 from tests.support.stand import stand as run_stand
 
@@ -56,9 +56,13 @@ async def test_programs_get_json(stand: Stand) -> None:
 
 
 async def test_head(stand: Stand) -> None:
-    answer = await stand.ask("HEAD", "/", token=None, headers=HTML)
-    assert (answer.status, answer.body) == (200, b"")
-    assert answer.content_type == "text/html; charset=utf-8"
+    async with await connect(stand.port) as client:
+        await client.send(request_bytes("HEAD", "/", headers=HTML))
+        answer = await client.read_answer(head_only=True)
+        await client.send(request_bytes("GET", "/healthz"))
+        behind = await client.read_answer()
+    assert (answer.status, answer.content_type) == (200, "text/html; charset=utf-8")
+    assert (behind.status, behind.end) == (200, "complete")  # no byte of a body is in between
 
 
 async def test_strangers_get_no_names(stand: Stand) -> None:
