@@ -21,6 +21,24 @@ MUTATIONS: Final = (
         (f"{_ACCOUNT}costs_of_generations_are_whole_though_answers_are_cut",),
     ),
     Mutation(
+        "charged-twice-and-read-once",
+        "Of a generation that the bill names twice the last sum counts, and the rest is never booked.",
+        (Patch("read_costs", "costs[id_] += pusd", "costs[id_] = pusd"),),
+        ("tests/providers/test_costs_answer.py::test_the_usual_shape_needs_no_model",),
+    ),
+    Mutation(
+        "a-refund-read-as-a-charge",
+        "What is given back on the bill is booked as though it were spent once more.",
+        (
+            Patch(
+                "_plain_rows",
+                'signed_pusd(text) if text[0] == "-" else usd_to_pusd(text)[0]',
+                "usd_to_pusd(text.strip('-'))[0]",
+            ),
+        ),
+        ("tests/providers/test_costs_answer.py::test_no_way_of_writing_it_is_read_otherwise",),
+    ),
+    Mutation(
         "no-limit-taken-for-nothing",
         "A key without a limit looks as though it could spend nothing, for what is null is read as zero.",
         (Patch("_optional", "None if value is None else read(value)", "read(value or 0)"),),

@@ -38,10 +38,49 @@ def test_an_answer_is_read_as_its_model_reads_it(monkeypatch: pytest.MonkeyPatch
         result = costs_answer._CostsAnswer.read(found).data
         return [(row.generation_id, row.total_usage) for row in result.data], result.metadata
 
+    monkeypatch.setattr(costs_answer, "_plain_rows", lambda _: None)
+    assert quick == [read_costs(body) for body in bodies]
     monkeypatch.setattr(costs_answer, "_rows_of", by_model)
     assert quick == [read_costs(body) for body in bodies]
     assert len({taken.problem for _, taken in quick}) > 1
     assert sum(not taken.problem for _, taken in quick) > 50
+
+
+LITERALS: tuple[bytes, ...] = (
+    *(b"0.000168", b"1.68e-4", b"-0.5", b"-0", b"0.00000000000000001", b"1e400", b"NaN", b"-Infinity", b"00.5", b".5"),
+    *(b'"0.5"', b'"x"', b"null", b"true", b"{}", b"[0.5]", b"1" * 70, b"0." + b"1" * 70, b"5.", b"0x5", b"1_0", b""),
+)
+ODD_TEXTS: tuple[bytes, ...] = (
+    *(b"gen-1", b"gen-\xc3\xa9", b"gen-\xff", b"\\u00e9", b"\\ud800", b"\\ud83d\\ude00", b"\\x", b"a\nb", b"\\u0000"),
+    *(b"x" * 600, b"", b'\\"', b"\\"),
+)
+
+
+def odd_bodies() -> list[bytes]:
+    """Return answers whose amounts and ids are written in every way, and such with one byte too many or too few."""
+    row, answer = b'{"generation_id":"%b","total_usage":%b}', b'{"data":{"data":[%b],"metadata":{"truncated":false}}}'
+    found = [answer % (row % (text, literal)) for text in ODD_TEXTS for literal in LITERALS]
+    plain = answer % b",".join([row % (b"gen-1", b"0.1")] * 2)
+    found += [
+        plain[:at] + more + plain[at + cut :] for at in range(len(plain)) for more, cut in ((b"", 1), (b"\xff", 0))
+    ]
+    found += [
+        plain[:at] + more + plain[at:] for at in range(len(plain)) for more in (b" ", b"0", b"-", b'"', b"\0", b"{")
+    ]
+    twice = (b'"data":1,"data"', b'"data":{"data":[]},"data"', b'"generation_id":"x","generation_id"')
+    found += [plain.replace(each.rpartition(b",")[2], each, 1) for each in twice]
+    deep = b"[" * 3000 + b"]" * 3000
+    return [*found, b"\xef\xbb\xbf" + plain, b'{"more":%b,' % deep + plain[1:], b'{"more":nul,' + plain[1:]]
+
+
+def test_no_way_of_writing_it_is_read_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = odd_bodies()
+    quick = [read_costs(body) for body in bodies]
+    were_plain = sum(costs_answer._plain_rows(body) is not None for body in bodies)
+    monkeypatch.setattr(costs_answer, "_plain_rows", lambda _: None)
+    differences = [(body, found) for body, found in zip(bodies, quick, strict=True) if found != read_costs(body)]
+    assert not differences
+    assert 100 < were_plain < len(bodies) - 100
 
 
 def test_the_usual_shape_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
