@@ -42,6 +42,8 @@ STEPS_BACK: frozenset[tuple[str, ...]] = frozenset(
         ("why",),
     }
 )
+# Of these the ones that may take long: they stand still from the first moment on, also for others who may not be there.
+LONG: frozenset[str] = frozenset({"backup", "check", "export", "reconcile", "report", "sync"})
 
 
 def steps_back(arguments: list[str]) -> bool:
@@ -57,7 +59,7 @@ def main() -> None:
     if prompt is not None:
         from proxy.core.pacer import Pacer  # noqa: PLC0415 - what it imports comes after the step back
 
-        prompt.call(Pacer(prompt).start)
+        prompt.call(Pacer(prompt, is_short=LONG.isdisjoint(sys.argv)).start)
     from proxy.cli import main as run  # noqa: PLC0415 - as above
 
     run()

@@ -21,6 +21,7 @@ _LOOK_EVERY_S: Final = 0.001  # while it stands still in between: the longest th
 _LOOK_CALM_S: Final = 0.006  # of computing, after a look without a pause
 _LOOK_ALONE_S: Final = 0.03  # likewise, without a sign of others
 _SWITCH_S: Final = 0.00005  # after it, Python that computes is asked for the interpreter
+_WAITS: Final = "/proc/self/schedstat"  # Linux: nanoseconds of computing, nanoseconds of waiting, turns
 _OWN_S: Final = 0.02  # for so long after a thread could have stood still by itself it is expected to do so
 
 
@@ -46,8 +47,10 @@ class Pacer(threading.Thread):
     and then, as SQLite does by its progress handler. That costs less, too: this thread has to wake for each piece.
     """
 
-    def __init__(self, prompt: PromptThread) -> None:
+    def __init__(self, prompt: PromptThread, *, is_short: bool = False) -> None:
+        """Begin; is_short: as Pauses has it."""
         super().__init__(name="pacer", daemon=True)
+        self._is_short = is_short
         self._prompt = prompt
         self._watched: Path | None = None
         self._rests = False
@@ -64,9 +67,10 @@ class Pacer(threading.Thread):
     def watch(self, path: Path) -> None:
         """Stand still beside whoever writes this file."""
         if not self._rests:
-            self._watched = path
-            if self._pauses is not None:
-                self._pauses.expect_signs(time.monotonic())
+            with self._looking:
+                self._watched = path
+                if self._pauses is not None:
+                    self._pauses.expect_signs(time.monotonic(), self._changed_ns())
 
     def rest(self) -> None:
         """Watch nothing any more: this process itself is the one that writes."""
@@ -107,7 +111,8 @@ class Pacer(threading.Thread):
         sleeps = _sleeps()
         if sleeps is None:
             return
-        pauses = self._pauses = Pauses(self._look(), expected_s=_START_S if is_idle(os.getpid()) else 0.0)
+        expected_s = _START_S if is_idle(os.getpid()) else 0.0
+        pauses = self._pauses = Pauses(self._look(), expected_s=expected_s, is_short=self._is_short)
         alone_s = sys.getswitchinterval()
         while sleeps.until_computed(_LOOK_CALM_S if pauses.is_in_company(time.monotonic()) else _LOOK_ALONE_S):
             sys.setswitchinterval(_SWITCH_S if pauses.is_in_company(time.monotonic()) else alone_s)
@@ -126,13 +131,26 @@ class Pacer(threading.Thread):
     def _look(self) -> PauseLook:
         import resource  # noqa: PLC0415 - not on Windows
 
+        waited_s = _waited_s() if self._is_short else 0.0  # nobody else asks, and the file costs some microseconds
+        taken_off = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        return PauseLook(time.monotonic(), time.process_time(), taken_off, self._changed_ns(), waited_s)
+
+    def _changed_ns(self) -> int | None:
+        """Return when the watched file was last written; None: there is none, or nobody has written anything yet."""
         watched = self._watched
         try:
-            changed_ns = None if watched is None else watched.stat().st_mtime_ns
-        except OSError:  # nobody has written anything yet
-            changed_ns = None
-        taken_off = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-        return PauseLook(time.monotonic(), time.process_time(), taken_off, changed_ns)
+            return None if watched is None else watched.stat().st_mtime_ns
+        except OSError:
+            return None
+
+
+def _waited_s() -> float:
+    """Return how long the first thread of this process has waited for a processor; 0 where the system does not say."""
+    try:
+        with open(_WAITS, "rb", buffering=0) as file:  # noqa: PTH123 - sooner, and read often
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def _sleeps() -> _Sleeps | None:

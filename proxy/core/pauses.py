@@ -9,6 +9,7 @@ from collections import deque
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 _TIMES: Final = 3.0  # as long as it has computed: a quarter of a processor is left to it
 _LONGEST_S: Final = 0.05
@@ -16,13 +17,18 @@ _SIGNS: Final = 3  # a look that compares with a bill has its result written now
 _SIGNS_WITHIN_S: Final = 0.2
 _OTHERS_S: Final = 1.0  # so long after the last signs of others they are expected back
 _CROWDED_S: Final = 0.1
+# Of a process that is alone, which the thread that looks takes off its processor, too: so much of what it computes it
+# waits at most, and so often from one look to the next.
+_WAITED_ALONE: Final = 0.05
+_TAKEN_OFF_ALONE: Final = 4
 
 
 class PauseLook(Struct, frozen=True):
     """What a process sees at one moment.
 
     at_s: of a clock that only goes forward. computed_s: by all of its threads since it began. taken_off: how often it
-    has lost a processor that it would have kept. changed_ns: when others last wrote the file by which they are known;
+    has lost a processor that it would have kept. waited_s: for how long its first thread waited for one, as far as the
+    system tells. changed_ns: when others last wrote the file by which they are known;
     None where there is none.
     """
 
@@ -30,6 +36,7 @@ class PauseLook(Struct, frozen=True):
     computed_s: float
     taken_off: int
     changed_ns: int | None
+    waited_s: float = 0.0
 
 
 class Pauses:
@@ -39,8 +46,12 @@ class Pauses:
     export take each other's processors where nothing else runs.
     """
 
-    def __init__(self, first: PauseLook, *, expected_s: float = 0.0) -> None:
-        """Begin; expected_s: for so long others are taken to be at work without a sign of them."""
+    def __init__(self, first: PauseLook, *, expected_s: float = 0.0, is_short: bool = False) -> None:
+        """Begin; expected_s: for so long others are taken to be at work without a sign of them.
+
+        is_short: it ends soon, so that somebody would feel what it stands still for nobody.
+        """
+        self._is_short = is_short
         self._last = first
         self._signs_s = deque[float](maxlen=_SIGNS)
         self._others_until_s = first.at_s + expected_s
@@ -51,8 +62,12 @@ class Pauses:
         """Return what the process had computed at the last look."""
         return self._last.computed_s
 
-    def expect_signs(self, at_s: float) -> None:
-        """Expect others only for as long as it takes them to give signs, unless they have given some."""
+    def expect_signs(self, at_s: float, changed_ns: int | None) -> None:
+        """Expect others only for as long as it takes them to give signs, unless they have given some.
+
+        changed_ns: as of PauseLook; what is another one from now on is a sign.
+        """
+        self._last = replace(self._last, changed_ns=changed_ns)
         if not self._signs_s:
             self._others_until_s = min(self._others_until_s, at_s + _SIGNS_WITHIN_S)
 
@@ -64,12 +79,24 @@ class Pauses:
     def pause_s(self, look: PauseLook) -> float:
         """Return how long to stand still now; 0: not at all."""
         last, self._last = self._last, look
-        if look.changed_ns is not None and look.changed_ns != last.changed_ns:
+        if look.changed_ns != last.changed_ns and None not in (look.changed_ns, last.changed_ns):
             self._signs_s.append(look.at_s)
             if len(self._signs_s) == _SIGNS and self._signs_s[0] >= look.at_s - _SIGNS_WITHIN_S:
                 self._others_until_s = look.at_s + _OTHERS_S
-        if look.taken_off != last.taken_off:
+        if self._is_crowded(last, look):
             self._crowded_until_s = look.at_s + _CROWDED_S
         if look.at_s >= min(self._others_until_s, self._crowded_until_s):
             return 0.0
         return min((look.computed_s - last.computed_s) * _TIMES, _LONGEST_S)
+
+    def _is_crowded(self, last: PauseLook, look: PauseLook) -> bool:
+        """Return whether others want its processor.
+
+        Without a sign of them, as in a start, a short command goes by more than whoever looks takes: else a fifth of a
+        second would be three times as long on a machine that does nothing else.
+        """
+        taken_off = look.taken_off - last.taken_off
+        if self._signs_s or not self._is_short:
+            return taken_off > 0
+        computed_s, waited_s = look.computed_s - last.computed_s, look.waited_s - last.waited_s
+        return taken_off > _TAKEN_OFF_ALONE or waited_s > computed_s * _WAITED_ALONE

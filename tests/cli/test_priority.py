@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from proxy.__main__ import STEPS_BACK, steps_back
+from proxy.__main__ import LONG, STEPS_BACK, steps_back
 from proxy.cli import COMMANDS
 from proxy.core.child_python import background_command, child_environ
 from proxy.core.process_priority import PromptThread, is_load_full
@@ -35,7 +35,8 @@ def told(begin: str, *, full: bool = False) -> str:
     return ran.stderr.strip()
 
 
-def test_the_table_names_commands_that_there_are() -> None:
+def test_the_tables_name_commands_that_there_are() -> None:
+    assert {(name,) for name in LONG} <= STEPS_BACK
     for first, *rest in STEPS_BACK:
         module, name, _ = COMMANDS[first]
         command = getattr(importlib.import_module(module), name)
@@ -73,16 +74,19 @@ def test_a_report_gets_what_nobody_wants() -> None:
 
 @needs_policies
 @pytest.mark.parametrize(
-    ("words", "niceness", "found"), [('"usage"', 0, True), ('"usage"', 3, False), ('"stop"', 0, False)]
+    ("words", "niceness", "found"),
+    [('"usage"', 0, "True"), ('"export"', 0, "False"), ('"usage"', 3, "None"), ('"stop"', 0, "None")],
 )
-def test_who_steps_back_stands_still_now_and_then(words: str, niceness: int, found: bool) -> None:
+def test_who_steps_back_stands_still_now_and_then(words: str, niceness: int, found: str) -> None:
+    """A short command does so for others alone of whom there is a sign."""
     code = (
         f"import os, sys, runpy; os.nice({niceness}); sys.argv = ['tollkeeper', {words}, '--help']\n"
         "try: runpy.run_module('proxy', run_name='__main__')\n"
-        "finally: from proxy.core.pacer import Pacer; print(Pacer.of_this_process() is not None, file=sys.stderr)"
+        "finally: from proxy.core.pacer import Pacer; pacer = Pacer.of_this_process();"
+        " print(getattr(pacer, '_is_short', None), file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stderr.split() == [str(found)]
+    assert ran.stderr.split() == [found]
 
 
 @needs_policies

@@ -55,10 +55,31 @@ def test_at_a_start_others_are_expected() -> None:
     assert [round(pauses.pause_s(PauseLook(*look, None)), 6) for look in looks] == [0.0, 0.03, 0.03, 0.0]
 
 
+def test_who_looks_is_not_taken_for_others() -> None:
+    """The thread that looks takes a process off its processor some times, for some hundredths of what it computes.
+
+    A short command does not stand still for that.
+    """
+    pauses = Pauses(PauseLook(0.0, 0.0, 0, None), expected_s=2.0, is_short=True)
+    alone = [PauseLook(n / 100, n / 100, n * 4, None, n * 0.0004) for n in range(1, 20)]
+    assert not any(map(pauses.pause_s, alone))
+    assert pauses.pause_s(PauseLook(0.2, 0.2, 78, None, 0.0085)) > 0  # it has waited for somebody
+
+
+def test_the_first_look_at_a_file_is_no_sign() -> None:
+    pauses = Pauses(PauseLook(0.0, 0.0, 0, None), expected_s=2.0)
+    pauses.expect_signs(0.1, 7)
+    pauses.pause_s(PauseLook(0.12, 0.01, 1, 7))
+    assert pauses.is_in_company(0.2)
+    assert not pauses.is_in_company(0.31)
+    pauses.pause_s(PauseLook(0.32, 0.02, 1, 8))
+    assert pauses.is_in_company(0.35)
+
+
 def test_once_it_is_known_how_others_show_they_have_to() -> None:
     """They are expected for as long as that may take."""
     pauses = Pauses(PauseLook(0.0, 0.0, 0, 0), expected_s=2.0)
-    pauses.expect_signs(0.1)
+    pauses.expect_signs(0.1, 0)
     looks = [(0.2, 0.01, 1, 0), (0.29, 0.02, 2, 0), (0.31, 0.03, 3, 0)]
     assert [round(pauses.pause_s(PauseLook(*look)), 6) for look in looks] == [0.03, 0.03, 0.0]
 
