@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from proxy.pipeline.stops import Stops
 from proxy.storage.audit import Actor
-from tests.alerts.place import Watched
+from tests.alerts.place import Watched, leave_hearing
 from tests.support.installation import token_hash_of, token_of
 from tests.support.stand import MODEL, Stand, sqlite_ledger, stand
 
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def proxy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     async with stand(tmp_path_factory.mktemp("actions"), CONFIG) as at:
+        leave_hearing(at)
         yield at
 
 

@@ -12,7 +12,7 @@ from proxy.core.alert_kinds import ALERT_KINDS_BY_NAME
 from proxy.policy.pricing import PriceList
 from proxy.policy.pricing.price_list import PriceListEntry
 from proxy.storage.audit import Actor
-from tests.alerts.place import Watched
+from tests.alerts.place import Watched, leave_hearing
 from tests.support.installation import token_hash_of, token_of
 from tests.support.stand import MODEL, Stand, sqlite_ledger, stand
 
@@ -30,6 +30,7 @@ MORE = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def proxy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     async with stand(tmp_path_factory.mktemp("alerts"), MORE) as at:
+        leave_hearing(at)
         yield at
 
 

@@ -391,17 +391,18 @@ async def test_cancelled_while_it_connects(make: Make) -> None:
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n"])
 @pytest.mark.parametrize("body", [BODY, BIG])
 async def test_cancelled_before_the_head(make: Make, sent: bytes, body: bytes) -> None:
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def play(peer: Peer) -> None:
         await peer.head()
         await peer.send(sent)
+        begun.set()
         await asyncio.sleep(0.1)
         await peer.ended()
         ended.set()
 
     async with serving(play) as server:
-        await _cancel(make(server.url).send("POST", server.url + "/x", HEADERS, body, DEADLINES))
+        await _cancel(make(server.url).send("POST", server.url + "/x", HEADERS, body, DEADLINES), begun)
         await asyncio.wait_for(ended.wait(), 10)
 
 
@@ -424,8 +425,11 @@ async def test_cancelled_within_the_body(make: Make, kind: str) -> None:
         assert await broken(answer.read()) == ("broken", True)
 
 
-async def _cancel(work: Awaitable[object]) -> None:
+async def _cancel(work: Awaitable[object], begun: asyncio.Event | None = None) -> None:
+    """Cancel it a moment after it has begun: at once, or where the event is set."""
     task = asyncio.ensure_future(work)
+    if begun is not None:
+        await asyncio.wait_for(begun.wait(), 10)
     await asyncio.sleep(0.05)
     assert not task.done()
     task.cancel()

@@ -245,7 +245,7 @@ async def test_what_cannot_be_written_still_counts(opened: Open) -> None:
     """The settlement waits for the disk: until it is written the reservation stands, then the cost."""
     place = await opened({**HARD, "ledger": {"busy_timeout_s": 0.1, "settlement_timeout_s": 0.2}})
     await place.restart()
-    await place.sim.behave("next", stop_at="after_chunks", stop_after=1, stop_with="hang", hang_ms=300)
+    await place.sim.behave("next", stop_at="after_chunks", stop_after=1, stop_with="hang", hang_ms=1500)
     client = await place.begin_chat(stream=True)
     await place.arrived(1)
     held = (await place.limit())["reserved_pusd"]
