@@ -82,6 +82,7 @@ class Matrix:
         assert "weather" in json.dumps(direct)
         assert await self.books_agree(served) in (1, 2)
 
+    @pytest.mark.sampled(0.4)
     @pytest.mark.parametrize(
         ("error", "fields"),
         [

@@ -233,6 +233,7 @@ async def test_errors_passed_on(sides: Sides, name: str, kind: type[Exception], 
     assert "x-should-retry" not in proxied.response.headers
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("name", "kind"), TRIED_AGAIN)
 async def test_errors_passed_on_after_a_retry(sides: Sides, name: str, kind: type[Exception], stream: bool) -> None:
