@@ -85,7 +85,7 @@ def test_one_unfinished_request_is_found_without_reading_the_others(tmp_path: Pa
         assert connection.execute(statements.UNFINISHED, (None,)).fetchall() == []
 
 
-@pytest.mark.sampled(0.4, "long")
+@pytest.mark.sampled(0.3, "long")
 @pytest.mark.slow
 async def test_a_million_requests(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"

@@ -25,7 +25,7 @@ def test_every_row_has_tests_and_a_bug(row: str) -> None:
     assert any(f"::test_{row.lower()}_" in test for test in tried)
 
 
-@pytest.mark.sampled(0.4, "long")
+@pytest.mark.sampled(0.3, "long")
 @pytest.mark.slow
 def test_a_few_are_caught(tmp_path: Path) -> None:
     tree = copy_tree(tmp_path)

@@ -27,7 +27,7 @@ async def test_exactly_as_many_as_there_is_room_for(tmp_path: Path) -> None:
     await check(tmp_path, SEED, 12, 160)
 
 
-@pytest.mark.sampled(0.4, "long")
+@pytest.mark.sampled(0.3, "long")
 @pytest.mark.slow
 async def test_many_and_wider(tmp_path: Path) -> None:
     await check(tmp_path, SEED + 1, 20, 500)

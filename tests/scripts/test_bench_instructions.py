@@ -40,7 +40,7 @@ def test_a_call_counts_where_it_leads(instructions: Any) -> None:
     assert instructions.total(PROFILE) == 20 + 5 + 100 + 7
 
 
-@pytest.mark.sampled(0.4, "long")
+@pytest.mark.sampled(0.3, "long")
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="apt-get install valgrind")
 def test_limits_cost_about_as_much_as_none(instructions: Any, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_limits_cost_about_as_much_as_none(instructions: Any, tmp_path: Path) ->
         assert 100_000 < 0.8 * plain.loop < one.loop < 2 * plain.loop
 
 
-@pytest.mark.sampled(0.4, "long")
+@pytest.mark.sampled(0.3, "long")
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="apt-get install valgrind")
 def test_a_chunk_costs_less_in_company(instructions: Any, tmp_path: Path) -> None:

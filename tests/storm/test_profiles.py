@@ -25,7 +25,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return asyncio.run(run)
 
 
-@pytest.mark.sampled(0.4, "long")
+@pytest.mark.sampled(0.3, "long")
 def test_books_and_ledger_agree(outcome: Outcome) -> None:
     assert profiles_result(outcome).differences == []
 

@@ -47,7 +47,7 @@ def ledger_copy(outcome: Outcome, folder: Path, tmp_path: Path) -> Iterator[sqli
     connection.close()
 
 
-@pytest.mark.sampled(0.4, "long")
+@pytest.mark.sampled(0.3, "long")
 def test_books_ledger_and_clients_agree(outcome: Outcome) -> None:
     assert outcome.differences == []
     assert outcome.facts["kills of the proxy"] == KILLS
@@ -58,7 +58,7 @@ def test_books_ledger_and_clients_agree(outcome: Outcome) -> None:
     assert sum(count for name, count in outcome.rows.items() if "crash" in name) > KILLS
 
 
-@pytest.mark.sampled(0.4, "long")
+@pytest.mark.sampled(0.3, "long")
 def test_all_that_was_charged_is_booked_to_the_pico_dollar_in_the_end(outcome: Outcome) -> None:
     """The provider tells its generations later, its bill is compared twice, and a kill comes between."""
     facts = outcome.facts
