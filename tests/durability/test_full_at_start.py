@@ -21,6 +21,7 @@ main()
 """
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("blocks", [0, 1, 8, 64])
 @pytest.mark.parametrize("command", ["serve", "users add bo"])
 def test_it_says_so(tmp_path: Path, blocks: int, command: str) -> None:

@@ -49,6 +49,7 @@ def test_a_usage_on_the_way_is_told_from_the_last_one(stream: bytes, last: bool)
     assert meter.usage_is_last is last
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("stop_with", ["rst", "fin"])
 @pytest.mark.parametrize("usage_at", ["every", "first"])
 def test_a_stream_that_breaks_costs_what_the_provider_says_afterwards(
@@ -84,6 +85,7 @@ def test_a_stream_that_ends_without_its_last_count(tmp_path: Path, completion_to
     assert not any(b"[DONE]" in tail for tail in seen)
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("form", ["choice", "empty_choices"])
 @pytest.mark.parametrize("usage_at", ["every", "first"])
 def test_a_stream_that_fails_costs_what_the_provider_says_afterwards(tmp_path: Path, usage_at: str, form: str) -> None:

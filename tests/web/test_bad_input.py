@@ -720,6 +720,7 @@ SERVED = {  # what can be read in one way only
 }
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
 @pytest.mark.parametrize("name", FRAMINGS)
 async def test_smuggling(shared: Stand, name: str, split: bool) -> None:
