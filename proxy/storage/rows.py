@@ -48,6 +48,11 @@ def id_floor(ms: int) -> int:
     return ms << _COUNTER_BITS
 
 
+def ms_of(id_: int) -> int:
+    """Return when the request of an id began, in ms, or just before that: see IdSource."""
+    return id_ >> _COUNTER_BITS
+
+
 # an id as users see it: req_ and 16 hex digits. By "%" it takes a quarter of the time of str.format
 id_text: Callable[[int], str] = f"{ID_PREFIX}%016x".__mod__
 

@@ -2,20 +2,23 @@
 
 python account_upstream.py PORT LEDGER
 
+It works its bill out before it listens, half a minute for ten million rows: a provider computes elsewhere, and what it
+would compute here, requests would feel. So it tells nothing of rows that come later.
+
 GET  …/models, …/key, …/credits, …/keys, …/activity?date=DAY
 POST …/analytics/query         what each generation of a time was charged; one of 10,000 another sum than booked
 """
 
 import hashlib
+import json
 import sys
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from proxy.core.pacer import Pacer
 from proxy.core.process_priority import put_back
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite.connect import open_reader
@@ -23,7 +26,9 @@ from proxy.storage.sqlite.connect import open_reader
 API_KEY = "sk-or-v1-bench"
 _EACH = 10_000
 _MORE_PUSD = 5_000
+_HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
+_DAYS = 30
 _CALLS = f"""
 SELECT generation_id, cost_pusd + CASE WHEN id % {_EACH} = 0 THEN {_MORE_PUSD} ELSE 0 END AS billed_pusd
 FROM requests WHERE id >= ? AND id < ? AND target_provider = 'openrouter'
@@ -32,11 +37,23 @@ _SUM = f"SELECT count(*), sum(billed_pusd) FROM ({_CALLS})"  # noqa: S608 - as a
 
 
 class Account:
-    """Answers from the ledger's file."""
+    """Answers from the ledger's file, as it was at the start for the days that are over."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
         self._hash = hashlib.sha256(API_KEY.encode()).hexdigest()
+        self._sums: dict[int, bytes] = {}  # of days, by their start
+        self._calls: dict[tuple[int, int], bytes] = {}  # of hours, by their start and end
+
+    def work_out(self) -> None:
+        """Work out what it will be asked: sums of the days, calls of their hours."""
+        today = datetime.now(UTC).date()
+        for back in range(_DAYS, 0, -1):
+            start_ms = _epoch_ms((today - timedelta(days=back)).isoformat())
+            self._sums[start_ms] = self._tell_sum(start_ms)
+            for hour_ms in range(start_ms, start_ms + _DAY_MS, _HOUR_MS):
+                span = hour_ms, hour_ms + _HOUR_MS
+                self._calls[span] = self._tell_calls(*span)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -67,21 +84,30 @@ class Account:
         return web.json_response({"data": [{"hash": self._hash, "name": "main", "label": "bench", "usage": 0}]})
 
     async def _activity(self, request: web.Request) -> web.Response:
-        day = request.query["date"]
-        start_ms = _epoch_ms(day)
-        ((count, pusd),) = self._read(_SUM, start_ms, start_ms + _DAY_MS)
-        row = {"date": day, "model": "bench/model-0", "usage": 0, "requests": count}
-        text = web.json_response({"data": [row | {"prompt_tokens": 0, "completion_tokens": 0}]}).text or ""
-        return web.Response(
-            text=text.replace('"usage": 0', f'"usage": {_usd(pusd or 0)}'), content_type="application/json"
-        )
+        start_ms = _epoch_ms(request.query["date"])
+        body = self._sums.get(start_ms) or self._tell_sum(start_ms)
+        return web.Response(body=body, content_type="application/json")
 
     async def _query(self, request: web.Request) -> web.Response:
         asked = (await request.json())["time_range"]
-        rows = self._read(_CALLS, _epoch_ms(asked["start"]), _epoch_ms(asked["end"]))
+        span = _epoch_ms(asked["start"]), _epoch_ms(asked["end"])
+        body = self._calls.get(span) or self._tell_calls(*span)
+        return web.Response(body=body, content_type="application/json")
+
+    def _tell_sum(self, start_ms: int) -> bytes:
+        ((count, pusd),) = self._read(_SUM, start_ms, start_ms + _DAY_MS)
+        row = {"date": _day(start_ms), "model": "bench/model-0", "usage": 0, "requests": count}
+        text = json.dumps({"data": [row | {"prompt_tokens": 0, "completion_tokens": 0}]})
+        return text.replace('"usage": 0', f'"usage": {_usd(pusd or 0)}').encode()
+
+    def _tell_calls(self, start_ms: int, end_ms: int) -> bytes:
+        rows = self._read(_CALLS, start_ms, end_ms)
         told = ",".join(f'{{"generation_id":"{id_}","total_usage":{_usd(pusd)}}}' for id_, pusd in rows)
-        text = f'{{"data":{{"data":[{told}],"metadata":{{"row_count":{len(rows)},"truncated":false}}}}}}'
-        return web.Response(text=text, content_type="application/json")
+        return f'{{"data":{{"data":[{told}],"metadata":{{"row_count":{len(rows)},"truncated":false}}}}}}'.encode()
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
 
 
 def _epoch_ms(text: str) -> int:
@@ -94,10 +120,11 @@ def _usd(pusd: int) -> str:
 
 
 def main(port: str, ledger: str) -> None:
-    prompt = put_back()  # it is no part of what is measured: requests must not feel it either
-    prompt.call(Pacer(prompt).start)
+    put_back()  # it is no part of what is measured: requests must not feel it either
+    account = Account(Path(ledger))
+    account.work_out()
     app = web.Application()
-    app.add_routes(Account(Path(ledger)).routes())
+    app.add_routes(account.routes())
     web.run_app(app, host="127.0.0.1", port=int(port), print=None)
 
 

@@ -6,7 +6,7 @@ Makes a ledger of REQUESTS (10,000,000) over 90 days in FOLDER, unless it is the
 and an account whose bill has all of its rows. Then, for the JOBs that are named or for all, ROUNDS (5) times and in an
 order by chance, RATE requests a second for some seconds alone and beside each job, which begins again as soon as it has
 ended, or as long after that as _PAUSE_S says: people do not ask for usage without a pause. Nothing is pinned to a core;
-the account gives way to everything, for a provider computes elsewhere. Run it on a machine that does nothing else.
+the account has its bill ready, for a provider computes elsewhere. Run it on a machine that does nothing else.
 
 Prints one JSON object by job: how often it ended; p50 and p99 in ms of all requests of its rounds as the client has
 them, from the write of a request; the same of the rounds alone, each the one right before; p99_ratio, of the two p99;
@@ -60,6 +60,7 @@ users:
 class AccountUpstream(Service):
     name = "account"
     first_path = "/api/v1/credits"
+    start_max_s = 600  # it works out its bill
 
     def __init__(self, folder: Path, ledger: Path) -> None:
         super().__init__(folder, _ANY)

@@ -39,6 +39,12 @@ MUTATIONS: Final = (
         (f"{_EXPORT}both_ways_to_csv_are_the_same_to_the_byte",),
     ),
     Mutation(
+        "a-slice-at-the-cost-of-its-first-row",
+        "A cost that all rows of a slice had is written for a row that has another.",
+        (Patch("storage.sqlite.usual_cells:UsualCells.mark", "not self._values", "True"),),
+        ("tests/storage/test_usual_cells.py::test_one_value_in_the_midst_of_a_slice",),
+    ),
+    Mutation(
         "whole-dollars-lose-their-zeros",
         "Ten dollars are exported as one.",
         (TextPatch("storage.sqlite.csv_lines:_usd_text", " > 0 THEN ", " >= 0 THEN "),),

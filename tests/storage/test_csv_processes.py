@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from proxy.core.errors import LedgerError
+from proxy.core.pacer import Pacer
+from proxy.core.process_priority import PromptThread
 from proxy.storage.adjustment import Correction
 from proxy.storage.export import Selection
 from proxy.storage.sqlite.adjustments import correct
@@ -69,6 +71,34 @@ def test_it_is_the_same_file(
     assert all(process.returncode is not None for process in started)
 
 
+class _BesideOthers(Pacer):
+    """Stands still for so many looks, as it were, and is alone then; is no thread that runs."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(PromptThread())
+        self.looks = looks
+
+    @property
+    def is_pausing(self) -> bool:
+        self.looks -= 1
+        return self.looks >= 0
+
+
+def test_beside_others_it_stays_alone(
+    made: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pacer = _BesideOthers(20)
+    monkeypatch.setattr(Pacer, "of_this_process", staticmethod(lambda: pacer))
+    with closing(open_reader(made)) as reader:
+        chunks, seen = shared_csv_chunks(reader, made, Selection(("user",)), 2, 0.0, 90), list[bytes]()
+        while pacer.looks > 0:
+            seen.append(next(chunks).data)
+            assert not started
+        seen += [chunk.data for chunk in chunks]
+        assert len(started) == 2
+        assert b"".join(seen) == b"".join(chunk.data for chunk in csv_chunks(reader, Selection(("user",))))
+
+
 def test_who_stops_reading_leaves_no_process(made: Path, started: list[subprocess.Popen[bytes]]) -> None:
     with closing(open_reader(made)) as reader:
         chunks = shared_csv_chunks(reader, made, Selection(("user",)), 2, 0.0, 90)
@@ -101,7 +131,9 @@ from proxy.storage.sqlite.csv_processes import shared_csv_chunks
 
 if sys.argv[2] == "back":
     prompt = put_back()
-    prompt.call(Pacer(prompt).start)
+    pacer = Pacer(prompt)
+    pacer.rest()  # or it stays alone beside other tests
+    prompt.call(pacer.start)
 whole, found = subprocess.Popen, []
 def noted(*given, **named):
     process = whole(*given, **named)

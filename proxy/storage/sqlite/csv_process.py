@@ -7,7 +7,7 @@ from contextlib import closing
 
 from proxy.core.errors import LedgerError
 from proxy.storage.sqlite.connect import open_reader
-from proxy.storage.sqlite.csv_lines import csv_lines_of
+from proxy.storage.sqlite.csv_lines import CsvLines
 from proxy.storage.sqlite.csv_processes import HEAD, PART_END, CsvPart
 
 
@@ -17,8 +17,9 @@ def main() -> int:
     pipe = sys.stdout.buffer
     try:
         with closing(open_reader(told.path)) as connection:
+            lines = CsvLines(connection, told.selection)
             for part in told.parts:
-                for _, chunk in csv_lines_of(connection, told.selection, part):
+                for _, chunk in lines.of(part):
                     pipe.write(HEAD.pack(len(chunk.data), chunk.rows))
                     pipe.write(chunk.data)
                 pipe.write(HEAD.pack(PART_END, 0))

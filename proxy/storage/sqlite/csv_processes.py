@@ -1,4 +1,4 @@
-"""Write a long export as CSV in several processes: each takes every so-manieth part of the ids, and the order stays.
+"""Write a long export as CSV in several processes: each takes every so-manieth part of the rows, and the order stays.
 
 It begins in this process, so that a short export waits for none to start. Each process reads on a connection of its
 own, a slice at a time, and tells its lines through a pipe; nobody gets further ahead than some megabytes.
@@ -12,7 +12,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -23,15 +22,18 @@ from proxy.core.child_python import background_command, child_command, child_env
 from proxy.core.errors import LedgerError
 from proxy.core.pacer import Pacer
 from proxy.storage.export import Chunk, Selection
-from proxy.storage.sqlite.csv_lines import IdSpan, csv_head, csv_lines_of
+from proxy.storage.rows import ms_of
+from proxy.storage.sqlite.csv_lines import CsvLines, IdSpan, csv_head
+from proxy.storage.sqlite.csv_parts import parts_of
 from proxy.storage.sqlite.export import SLICE_IDS
 from proxy.storage.sqlite.usage import id_range
 
+_HOUR_MS: Final = 3_600_000
 _ALONE_S: Final = 0.5  # about what it takes to start the others
-_PARTS: Final = 500  # a part of ten million rows is some megabytes
-_AHEAD: Final = 8  # chunks of each process that wait for their turn
+_AHEAD: Final = 8  # chunks of each process that wait for their turn: two parts
 HEAD: Final = struct.Struct("<QQ")  # of a chunk in the pipe: bytes and rows
 PART_END: Final = (1 << 64) - 1  # in the place of the bytes: the part is done
+_HOURS: Final = "SELECT hour_ms, sum(requests) FROM usage_hourly WHERE hour_ms BETWEEN ? AND ? GROUP BY 1 ORDER BY 1"
 
 
 class CsvPart(NamedTuple):
@@ -63,33 +65,34 @@ def shared_csv_chunks(
     alone_s: float = _ALONE_S,
     ids_at_once: int = SLICE_IDS,
 ) -> Iterator[Chunk]:
-    """Write what csv_chunks() would; begins alone, and shares what is left after alone_s seconds."""
+    """Write what csv_chunks() would; begins alone, and shares what is left after alone_s seconds.
+
+    That is seconds in which it did not stand still for others: beside requests on the same processors it stays alone,
+    for they would feel each process that starts, and two that compute more than one.
+    """
     yield csv_head(selection)
     first, last = id_range(connection, selection.since_ms, selection.until_ms)
-    whole, began_s = last - first + 1, time.monotonic()
-    after = first - 1
-    for upto, chunk in csv_lines_of(connection, selection, IdSpan(after, last), ids_at_once):
+    whole, due_s = last - first + 1, time.monotonic() + alone_s
+    after, pacer = first - 1, Pacer.of_this_process()
+    for upto, chunk in CsvLines(connection, selection).of(IdSpan(after, last), ids_at_once):
         yield chunk
         after = upto
-        if time.monotonic() - began_s >= alone_s:
+        if pacer is not None and pacer.is_pausing:
+            due_s = time.monotonic() + alone_s
+        elif time.monotonic() >= due_s:
             break
     if after >= last:
         return
-    parts = _in_parts(IdSpan(after, last))
+    done = (after - first + 1) / whole
     with contextlib.ExitStack() as stack:
-        told = [CsvPart(path.absolute(), selection, parts[n::processes]) for n in range(processes)]
-        lines = [stack.enter_context(contextlib.closing(_CsvProcess(one))) for one in told]
-        for n, part in enumerate(parts):
+        lines = [stack.enter_context(contextlib.closing(_CsvProcess(path))) for _ in range(processes)]
+        left = IdSpan(after, last)
+        parts = parts_of(left, connection.execute(_HOURS, (ms_of(after) - _HOUR_MS, ms_of(last))))  # while they start
+        for n, one in enumerate(lines):
+            one.tell(CsvPart(path.absolute(), selection, parts[n::processes]))
+        for n in range(len(parts)):
             for data, rows in lines[n % processes].chunks():
-                yield Chunk(data, rows, (part.upto - first + 1) / whole)
-
-
-def _in_parts(ids: IdSpan) -> list[IdSpan]:
-    """Return a span in parts of the same length, in order."""
-    length = ids.upto - ids.after
-    count = min(_PARTS, length)
-    ends = [ids.after + length * n // count for n in range(count + 1)]
-    return [IdSpan(*each) for each in pairwise(ends)]
+                yield Chunk(data, rows, done + (1 - done) * (n + 1) / len(parts))
 
 
 def _start(**options: Any) -> subprocess.Popen[bytes]:
@@ -101,15 +104,18 @@ def _start(**options: Any) -> subprocess.Popen[bytes]:
 
 
 class _CsvProcess:
-    """One process, and the thread that takes up what it tells."""
+    """One process, and the thread that takes up what it tells: of the ledger at path, once it is told what."""
 
-    def __init__(self, told: CsvPart) -> None:
-        self._path = told.path
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._process = _start(stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environ())
         self._queue: queue.Queue[tuple[bytes, int] | None] = queue.Queue(_AHEAD)
         self._closed = False
         self._thread = threading.Thread(target=self._take, name="export", daemon=True)
         self._thread.start()
+
+    def tell(self, told: CsvPart) -> None:
+        """Have it write its parts."""
         stdin = self._pipe(self._process.stdin)
         with contextlib.suppress(BrokenPipeError):  # its end says so too
             stdin.write(told.write())
