@@ -1,7 +1,6 @@
 """What a person types. Each command's file is imported when the command is used: --help stays quick."""
 
 import contextlib
-import difflib
 import errno
 import gc
 import importlib
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from proxy import __version__
+from proxy.core.close_name import close_name
 from proxy.core.errors import SetupError
 
 # command -> (module, attribute, help); the help is here so that listing commands imports nothing
@@ -65,9 +65,9 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = COMMANDS.get(cmd_name)
         if entry is None:
-            close = difflib.get_close_matches(cmd_name, COMMANDS, 1)
-            if close:
-                ctx.fail(f"No such command {cmd_name!r}. Did you mean {close[0]!r}?")
+            close = close_name(cmd_name, COMMANDS)
+            if close is not None:
+                ctx.fail(f"No such command {cmd_name!r}. Did you mean {close!r}?")
             return None
         command = getattr(importlib.import_module(entry[0]), entry[1])
         assert isinstance(command, click.Command)

@@ -5,7 +5,6 @@ once; whatever has not the expected shape is the schema's to report and is passe
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from proxy.config.limit_checks import group_mistakes, limit_mistakes
 from proxy.config.on_spent import read_words
 from proxy.config.schema import default_base_url
 from proxy.config.values import is_loopback
+from proxy.core.close_name import close_name
 
 Path = tuple[str | int, ...]
 Finding = tuple[Path, str]
@@ -55,8 +55,8 @@ def _blocks(data: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[s
 
 
 def _suggest(word: str, words: Mapping[str, Any]) -> str:
-    close = get_close_matches(word, list(words), 1, 0.6)
-    return f' Did you mean "{close[0]}"?' if close else ""
+    close = close_name(word, words)
+    return f' Did you mean "{close}"?' if close else ""
 
 
 def _groups(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -258,9 +258,9 @@ def _near_providers(data: Mapping[str, Any]) -> Iterator[Finding]:
     for path, target in _targets_of(data):
         first, slash, _ = target.partition("/")
         if slash and first not in providers:
-            close = get_close_matches(first, [name for name in providers if name != "openrouter"], 1, 0.8)
+            close = close_name(first, (name for name in providers if name != "openrouter"), 0.8)
             if close:
-                hint = f'Did you mean "{close[0]}/"?'
+                hint = f'Did you mean "{close}/"?'
                 yield path, f'"{first}" is not a provider, so this is a model of the first one. {hint}'
 
 

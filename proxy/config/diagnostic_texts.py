@@ -1,12 +1,12 @@
 """What checks find in settings, in words that tell what to write."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from proxy.config.check import KEY, Fault, Path
 from proxy.config.diagnostic import SettingError
 from proxy.config.schema import Limits, Settings
 from proxy.config.setting_path import block_at
+from proxy.core.close_name import close_name
 
 _LIMIT_WORDS = {
     "rpm": "requests: 60/minute",
@@ -107,7 +107,7 @@ def _unknown(path: Path) -> tuple[str | None, str, str]:
         return None, text, "Merge keys belong to YAML 1.1. Write the settings out."
     meant = next((other for other in known if other == _OTHER_WORDS.get(word)), None)
     if meant is None:
-        meant = next(iter(get_close_matches(word, known, 1, 0.6)), None)
+        meant = close_name(word, known)
     if meant is not None:
         return meant, text, f'Did you mean "{meant}"?'
     if block is Settings:

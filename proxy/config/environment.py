@@ -1,11 +1,11 @@
 """Settings in the process environment: TOLLKEEPER_* and the provider's key."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import get_origin
 
 from proxy.config.older_names import present_names
 from proxy.config.schema import Settings
+from proxy.core.close_name import close_name
 
 _SECTIONS = ("server", "currency", "log", "ledger")
 _SHORT = {
@@ -77,6 +77,6 @@ def likely_slips(environ: Mapping[str, str], used: set[str]) -> Iterator[str]:
         if name in OLDER_VARIABLES and environ[name]:
             yield f"the environment variable {name} is now called {OLDER_VARIABLES[name]}. The older name still works."
         elif name.startswith("TOLLKEEPER_") and name not in VARIABLES and name not in used and name not in _NO_SETTING:
-            close = get_close_matches(name, VARIABLES, 1, 0.85)
+            close = close_name(name, VARIABLES, 0.85)
             if close:
-                yield f"the environment variable {name} sets nothing. Did you mean {close[0]}?"
+                yield f"the environment variable {name} sets nothing. Did you mean {close}?"

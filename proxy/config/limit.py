@@ -15,7 +15,6 @@ The long form is ``{amount: $2, window: day, mode: soft}``, with ``models`` for 
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any, Literal, cast
 
 from msgspec import Struct
@@ -23,6 +22,7 @@ from msgspec.structs import replace
 
 from proxy.config.diagnostic import SettingError
 from proxy.config.on_spent import parse_on_spent
+from proxy.core.close_name import close_name
 from proxy.core.limit_kinds import BY_NAME, LimitKind, Unit
 from proxy.core.money import MoneyError, pusd_to_usd, usd_to_pusd
 from proxy.core.on_spent import REFUSE, OnSpent
@@ -137,8 +137,8 @@ _KEYS = ("amount", "window", "mode", "models", "on_spent")
 def _from_block(kind: LimitKind, block: Mapping[object, object]) -> Limit:
     for key in block:
         if key not in _KEYS:
-            close = get_close_matches(str(key), _KEYS, 1)
-            advice = f'Did you mean "{close[0]}"?' if close else f"A limit has {', '.join(_KEYS[:-1])} and {_KEYS[-1]}."
+            close = close_name(str(key), _KEYS)
+            advice = f'Did you mean "{close}"?' if close else f"A limit has {', '.join(_KEYS[:-1])} and {_KEYS[-1]}."
             raise SettingError(f'unknown key "{key}"', advice, key=str(key), show=False)
     if block.get("amount") is None:
         raise SettingError("amount is missing", f"Write amount: {kind.example.partition('/')[0]}", show=False)
@@ -251,5 +251,5 @@ def _did_you_mean(window: str) -> str:
     word = window.lower()
     guess: Any = _OTHER_WORDS.get(word) or _OTHER_WORDS.get(word.removesuffix("s"))
     if guess is None:
-        guess = next(iter(get_close_matches(word, CALENDAR, 1, 0.6)), None)
+        guess = close_name(word, CALENDAR)
     return f'Did you mean "{guess}"?' if guess else ""

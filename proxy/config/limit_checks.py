@@ -4,7 +4,6 @@ They run on the data of a file whose single values may still be wrong; what has 
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from msgspec import Struct
 from proxy.config.diagnostic import SettingError
 from proxy.config.group_tree import circle
 from proxy.config.on_spent import parse_on_spent
+from proxy.core.close_name import close_name
 from proxy.core.limit_kinds import NAMES
 from proxy.core.model_patterns import matches
 
@@ -161,8 +161,8 @@ def _read_terms(path: Path, block: Mapping[str, Any]) -> Iterator[_Terms]:
 
 
 def _advice(name: str, names: Mapping[str, Any], section: str) -> str:
-    close = get_close_matches(name, list(names), 1, 0.6)
-    return f'Did you mean "{close[0]}"?' if close else f"Add it under {section}:."
+    close = close_name(name, names)
+    return f'Did you mean "{close}"?' if close else f"Add it under {section}:."
 
 
 def _block(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,11 +1,11 @@
 """Limits as a list of entries: {cost: $5/month, models: ["anthropic/*"], on_spent: {downgrade: cheap}}."""
 
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 
 from proxy.config.check import BlockError, Fault
 from proxy.config.diagnostic import SettingError
 from proxy.config.limit import Limit, parse_limit
+from proxy.core.close_name import close_name
 
 _TERMS = ("mode", "models", "on_spent")
 
@@ -36,8 +36,8 @@ def _kind_of(entry: object, kinds: Collection[str]) -> tuple[str, object]:
         raise SettingError("must be a limit like {cost: $5/month}", show=False)
     for key in entry:
         if key not in kinds and key not in _TERMS:
-            close = get_close_matches(str(key), (*kinds, *_TERMS), 1)
-            advice = f'Did you mean "{close[0]}"?' if close else f"Known here: {', '.join((*kinds, *_TERMS))}."
+            close = close_name(str(key), (*kinds, *_TERMS))
+            advice = f'Did you mean "{close}"?' if close else f"Known here: {', '.join((*kinds, *_TERMS))}."
             raise SettingError(f'unknown key "{key}"', advice, key=str(key), show=False)
     named = [str(key) for key in entry if key in kinds and entry[key] is not None]
     if len(named) != 1:

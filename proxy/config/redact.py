@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 
 from proxy.config.yaml_tree import MappingNode, Node, ScalarNode, SequenceNode
+from proxy.core.close_name import close_name
 
 MASK = "***"
 _NAMES = (
@@ -32,7 +32,7 @@ def is_sensitive(name: object) -> bool:
     """Return whether the value of a setting with this name, misspelt or not, must never be shown."""
     if not isinstance(name, str) or _FILE.search(name):
         return False
-    return _SENSITIVE.search(name) is not None or bool(get_close_matches(name.lower(), _NAMES, 1, 0.75))
+    return _SENSITIVE.search(name) is not None or close_name(name.lower(), _NAMES, 0.75) is not None
 
 
 def secrets_in(node: Node | None, *, sensitive: bool = False) -> Iterator[str]:

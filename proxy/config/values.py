@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from proxy.config.check import EditorSchema, Reader
 from proxy.config.diagnostic import SettingError
 from proxy.config.scalars import FLAGS, NUMBER, WHOLE
+from proxy.core.close_name import close_name
 from proxy.core.secret import Secret
 
 _UNITS = {
@@ -135,10 +136,8 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ValueError, OSError, KeyError):
-        from difflib import get_close_matches  # noqa: PLC0415 - only for the text of a mistake
-
-        close = get_close_matches(value, available_timezones(), 1, 0.6)
-        advice = f'Did you mean "{close[0]}"?' if close else "Write a name like Europe/Stockholm."
+        close = close_name(value, available_timezones())
+        advice = f'Did you mean "{close}"?' if close else "Write a name like Europe/Stockholm."
         raise SettingError("must be the name of a time zone", advice) from None
     return value
 

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from proxy.config.diagnostic import SettingError
+from proxy.core.close_name import close_name
 
 _REFERENCE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}|\{)")
 
@@ -44,5 +44,5 @@ def _value(match: re.Match[str], environ: Mapping[str, str]) -> str:
 
 
 def _did_you_mean(name: str, environ: Mapping[str, str]) -> str:
-    close = get_close_matches(name, environ, 1, 0.85)
-    return f"Did you mean {close[0]}?" if close else ""
+    close = close_name(name, environ, 0.85)
+    return f"Did you mean {close}?" if close else ""

@@ -1,7 +1,8 @@
 """'Did you mean': the nearest of the names there are. Pure."""
 
-import difflib
 from collections.abc import Iterable
+
+from proxy.core.close_name import close_name
 
 _CHARS_MAX = 100  # a name comes from a caller, and comparing long ones takes long
 _LIKENESS_MIN = 0.75
@@ -20,10 +21,10 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
         tails.setdefault(name.casefold().rpartition("/")[2], name)
     if wanted in found or wanted in tails:
         return found.get(wanted) or tails[wanted]
-    close = difflib.get_close_matches(wanted, found, n=1, cutoff=_LIKENESS_MIN)
-    if close:
-        return found[close[0]]
+    close = close_name(wanted, found, _LIKENESS_MIN)
+    if close is not None:
+        return found[close]
     if "/" in wanted:
         return None
-    close = difflib.get_close_matches(wanted, tails, n=1, cutoff=_LIKENESS_MIN)
-    return tails[close[0]] if close else None
+    close = close_name(wanted, tails, _LIKENESS_MIN)
+    return None if close is None else tails[close]
