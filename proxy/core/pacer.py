@@ -10,8 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from proxy.core.pauses import PauseLook, Pauses
 from proxy.core.process_priority import PromptThread, is_idle
@@ -23,6 +22,14 @@ _LOOK_ALONE_S: Final = 0.03  # likewise, without a sign of others
 _SWITCH_S: Final = 0.00005  # after it, Python that computes is asked for the interpreter
 _WAITS: Final = "/proc/self/schedstat"  # Linux: nanoseconds of computing, nanoseconds of waiting, turns
 _OWN_S: Final = 0.02  # for so long after a thread could have stood still by itself it is expected to do so
+
+
+class Watched(Protocol):
+    """What others write. count: a number that is another one each time; None: nobody knows. One call at a time."""
+
+    def count(self) -> int | None: ...
+
+    def close(self) -> None: ...
 
 
 class _Sleeps(NamedTuple):
@@ -37,7 +44,7 @@ class _Sleeps(NamedTuple):
 
 
 class Pacer(threading.Thread):
-    """Knows others by a file that they write, once it is told of one. A process has one at most.
+    """Knows others by what they write, once it is told how to see that. A process has one at most.
 
     Until then it expects others to be at work, for as long as a start may take: imports are most of a short command.
 
@@ -52,7 +59,7 @@ class Pacer(threading.Thread):
         super().__init__(name="pacer", daemon=True)
         self._is_short = is_short
         self._prompt = prompt
-        self._watched: Path | None = None
+        self._watched: Watched | None = None
         self._rests = False
         self._looking = threading.Lock()
         self._pauses: Pauses | None = None  # from the first look on
@@ -64,17 +71,24 @@ class Pacer(threading.Thread):
         """Return the one that runs here."""
         return next((thread for thread in threading.enumerate() if isinstance(thread, Pacer)), None)
 
-    def watch(self, path: Path) -> None:
-        """Stand still beside whoever writes this file."""
-        if not self._rests:
-            with self._looking:
-                self._watched = path
-                if self._pauses is not None:
-                    self._pauses.expect_signs(time.monotonic(), self._changed_ns())
+    def watch(self, written: Watched) -> None:
+        """Stand still beside whoever writes this, and close it where it is not wanted any more."""
+        if self._rests:
+            written.close()
+            return
+        with self._looking:
+            if self._watched is not None:
+                self._watched.close()
+            self._watched = written
+            if self._pauses is not None:
+                self._pauses.expect_signs(time.monotonic(), written.count())
 
     def rest(self) -> None:
         """Watch nothing any more: this process itself is the one that writes."""
-        self._rests, self._watched = True, None
+        with self._looking:
+            watched, self._watched, self._rests = self._watched, None, True
+        if watched is not None:
+            watched.close()
 
     @property
     def is_pausing(self) -> bool:
@@ -133,15 +147,8 @@ class Pacer(threading.Thread):
 
         waited_s = _waited_s() if self._is_short else 0.0  # nobody else asks, and the file costs some microseconds
         taken_off = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-        return PauseLook(time.monotonic(), time.process_time(), taken_off, self._changed_ns(), waited_s)
-
-    def _changed_ns(self) -> int | None:
-        """Return when the watched file was last written; None: there is none, or nobody has written anything yet."""
-        watched = self._watched
-        try:
-            return None if watched is None else watched.stat().st_mtime_ns
-        except OSError:
-            return None
+        changes = None if self._watched is None else self._watched.count()
+        return PauseLook(time.monotonic(), time.process_time(), taken_off, changes, waited_s)
 
 
 def _waited_s() -> float:

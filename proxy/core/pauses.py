@@ -27,15 +27,15 @@ class PauseLook(Struct, frozen=True):
     """What a process sees at one moment.
 
     at_s: of a clock that only goes forward. computed_s: by all of its threads since it began. taken_off: how often it
-    has lost a processor that it would have kept. waited_s: for how long its first thread waited for one, as far as the
-    system tells. changed_ns: when others last wrote the file by which they are known;
-    None where there is none.
+    has lost a processor that it would have kept. changes: how often others have written, or any number that is another
+    one each time; None where nobody has. waited_s: for how long its first thread waited for a processor, as far as the
+    system tells.
     """
 
     at_s: float
     computed_s: float
     taken_off: int
-    changed_ns: int | None
+    changes: int | None
     waited_s: float = 0.0
 
 
@@ -62,12 +62,12 @@ class Pauses:
         """Return what the process had computed at the last look."""
         return self._last.computed_s
 
-    def expect_signs(self, at_s: float, changed_ns: int | None) -> None:
+    def expect_signs(self, at_s: float, changes: int | None) -> None:
         """Expect others only for as long as it takes them to give signs, unless they have given some.
 
-        changed_ns: as of PauseLook; what is another one from now on is a sign.
+        changes: as of PauseLook; what is another one from now on is a sign.
         """
-        self._last = replace(self._last, changed_ns=changed_ns)
+        self._last = replace(self._last, changes=changes)
         if not self._signs_s:
             self._others_until_s = min(self._others_until_s, at_s + _SIGNS_WITHIN_S)
 
@@ -79,7 +79,7 @@ class Pauses:
     def pause_s(self, look: PauseLook) -> float:
         """Return how long to stand still now; 0: not at all."""
         last, self._last = self._last, look
-        if look.changed_ns != last.changed_ns and None not in (look.changed_ns, last.changed_ns):
+        if look.changes != last.changes and None not in (look.changes, last.changes):
             self._signs_s.append(look.at_s)
             if len(self._signs_s) == _SIGNS and self._signs_s[0] >= look.at_s - _SIGNS_WITHIN_S:
                 self._others_until_s = look.at_s + _OTHERS_S

@@ -79,10 +79,14 @@ is_idle = os.sched_getscheduler(os.getpid()) == os.SCHED_IDLE
 print(json.dumps([time.process_time() - end_s + computed_s, found, are_open, is_idle]))
 """
 _NEIGHBOUR = """
-import os, sys, time
+import os, sqlite3, sys, time
 os.sched_setaffinity(0, {int(sys.argv[2])})
-while True:
-    os.utime(sys.argv[1])
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5.0)
+connection.execute("PRAGMA journal_mode = WAL")
+connection.execute("PRAGMA synchronous = OFF")
+connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT)")
+for n in range(10**9):
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('neighbour', ?)", (str(n),))
     end_s = time.monotonic() + 0.001
     while time.monotonic() < end_s:
         pass
@@ -124,7 +128,7 @@ def worked(path: Path, processor: str, how: str) -> Worked:
 
 @contextmanager
 def neighbour(written: Path, processor: str) -> Iterator[None]:
-    """Compute on the same processor half of the time, and write a file again and again."""
+    """Compute on the same processor half of the time, and write a database again and again."""
     command = [sys.executable, "-c", _NEIGHBOUR, str(written), processor]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
@@ -136,7 +140,7 @@ def neighbour(written: Path, processor: str) -> Iterator[None]:
 @pytest.mark.parametrize("how", ["python", "sql"])
 def test_beside_who_writes_the_ledger_it_stands_still(path: Path, processor: str, how: str) -> None:
     """Three times as long as it computes, whatever it computes with."""
-    with neighbour(path.with_name(f"{path.name}-wal"), processor):
+    with neighbour(path, processor):
         found = worked(path, processor, how)
     assert found.computed_s >= _COMPUTED_S
     assert found.paused_s > 2 * found.computed_s
@@ -146,7 +150,7 @@ def test_beside_who_writes_the_ledger_it_stands_still(path: Path, processor: str
 @pytest.mark.parametrize("how", ["lines", "values"])
 def test_an_export_stands_still_between_its_transactions(path: Path, processor: str, how: str) -> None:
     """Else the WAL would grow for as long as it lasts. The first slices are long: nothing was known of others."""
-    with neighbour(path.with_name(f"{path.name}-wal"), processor):
+    with neighbour(path, processor):
         found = worked(path, processor, how)
     assert found.paused_s > 2 * found.computed_s
     assert len(found.are_open) > 20
@@ -156,7 +160,6 @@ def test_an_export_stands_still_between_its_transactions(path: Path, processor: 
 def test_at_its_start_it_stands_still_beside_anybody(path: Path, processor: str, tmp_path: Path) -> None:
     """It knows of no ledger yet. Where the machine was full it is not put back so far, and goes on."""
     other = tmp_path / "other"
-    other.touch()
     with neighbour(other, processor):
         found = worked(path, processor, "start")
     assert (found.paused_s > 2 * found.computed_s) == found.is_idle
@@ -164,13 +167,12 @@ def test_at_its_start_it_stands_still_beside_anybody(path: Path, processor: str,
 
 def test_beside_others_it_goes_on(path: Path, processor: str, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    other.touch()
     with neighbour(other, processor):
         assert worked(path, processor, "sql").paused_s == 0
 
 
 def test_who_writes_the_ledger_itself_goes_on(path: Path, processor: str) -> None:
-    with neighbour(path.with_name(f"{path.name}-wal"), processor):
+    with neighbour(path, processor):
         assert worked(path, processor, "owner").paused_s == 0
 
 

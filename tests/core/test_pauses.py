@@ -13,7 +13,7 @@ class Seen(NamedTuple):
     at_s: float
     computed_ms: float
     taken_off: int
-    changed_ns: int | None
+    changes: int | None
     pause_ms: float
 
 
@@ -41,10 +41,8 @@ BUSY = [Seen(0.01, 4, 1, 1, 0), Seen(0.02, 8, 2, 2, 0), Seen(0.03, 12, 3, 3, 12)
     ],
 )
 def test_it_stands_still_beside_others_that_want_its_processor(looks: list[Seen]) -> None:
-    pauses = Pauses(PauseLook(0.0, 0.0, 0, None if looks[0].changed_ns is None else 0))
-    found = [
-        pauses.pause_s(PauseLook(one.at_s, one.computed_ms / 1000, one.taken_off, one.changed_ns)) for one in looks
-    ]
+    pauses = Pauses(PauseLook(0.0, 0.0, 0, None if looks[0].changes is None else 0))
+    found = [pauses.pause_s(PauseLook(one.at_s, one.computed_ms / 1000, one.taken_off, one.changes)) for one in looks]
     assert [round(pause_s * 1000, 6) for pause_s in found] == [one.pause_ms for one in looks]
 
 

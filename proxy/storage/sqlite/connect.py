@@ -5,13 +5,14 @@ A file that is broken, foreign, newer or cannot be written raises LedgerError.
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from proxy.core.errors import LedgerError
 from proxy.core.pacer import Pacer
 from proxy.storage.performance import add_counts
 from proxy.storage.sqlite import statements
+from proxy.storage.sqlite.ledger_changes import LedgerChanges
 from proxy.storage.sqlite.migrations.migrate import SCHEMA_VERSION, known_version, migrate
 
 # Of each None that is bound, Python asks for adapters by names that it lacks, and dresses up the errors, unless one is
@@ -168,7 +169,8 @@ def _give_way(connection: sqlite3.Connection, path: Path) -> None:
     """Let a process that gives way to others do so while SQLite computes: nobody but its owner writes the ledger."""
     pacer = Pacer.of_this_process()
     if pacer is not None:
-        pacer.watch(path.with_name(f"{path.name}-wal"))
+        with suppress(sqlite3.DatabaseError):  # it was opened a moment ago: whoever reads it finds out
+            pacer.watch(LedgerChanges(path))
         connection.set_progress_handler(lambda: pacer.pause(_PAUSE_AFTER_S), _STEPS)
 
 
