@@ -98,7 +98,9 @@ def read_generation(body: bytes, generation_id: str) -> GenerationRecord:
             raise GenerationUnavailableError("the record has another id")
         cost_pusd, exact = usd_to_pusd(_literal(data["total_cost"]))
         upstream_pusd = None
-        if data.get("is_byok") is True and data.get("upstream_inference_cost") is not None:
+        if data.get("is_byok") is True:
+            if data.get("upstream_inference_cost") is None:  # then nobody knows what it cost in all
+                raise GenerationUnavailableError("the record does not say what the upstream provider bills")
             upstream_pusd, upstream_exact = usd_to_pusd(_literal(data["upstream_inference_cost"]))
             cost_pusd, exact = cost_pusd + upstream_pusd, exact and upstream_exact
     except (JSONDecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, MoneyError) as error:

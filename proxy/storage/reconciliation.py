@@ -196,6 +196,10 @@ class ReconciliationReader(Protocol):
         """Return the names of all keys that a provider ever had here, by their hash."""
         ...
 
+    def keys_begun_ms(self, provider: str) -> dict[str, int]:
+        """Return when each key of a provider came here, by its hash."""
+        ...
+
     def first_request_ms(self) -> int | None:
         """Return when the first request that was ever booked began, to the hour where its row is gone; None: never."""
         ...

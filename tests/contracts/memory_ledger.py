@@ -919,6 +919,10 @@ class MemoryReports(MemoryUsers, MemoryRequests):
         assert provider
         return {}
 
+    def keys_begun_ms(self, provider: str) -> dict[str, int]:
+        assert provider
+        return {}
+
     def first_request_ms(self) -> int | None:
         return min((one.row.started_ms for one in self._store.requests.values()), default=None)
 

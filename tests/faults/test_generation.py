@@ -57,6 +57,7 @@ USELESS: dict[str, Turn] = {
     "reset": Turn((Reset(),)),
     "cut off": Turn((record(TOLD)[:-9], Close())),
     "another id": Turn((record(TOLD, id="gen-other"),)),
+    "what others bill is missing": Turn((record(TOLD, is_byok=True, upstream_inference_cost=None),)),
     "negative": Turn((record(TOLD, total_cost=-1),)),
     "words": Turn((record(TOLD, total_cost="four"),)),
     "null": Turn((record(TOLD, total_cost=None),)),

@@ -39,6 +39,42 @@ MUTATIONS: Final = (
         (f"{_DAY}doubt_books_nothing",),
     ),
     Mutation(
+        "booked-apart-and-for-a-request",
+        "A call that was booked for nobody stays booked where a request turns out to be it.",
+        (Patch("day_comparison:compare_day", "one.reference in of_requests and one.amount_pusd", "False"),),
+        (f"{_DAY}a_call_that_is_a_request_after_all_is_not_booked_apart_any_more",),
+    ),
+    Mutation(
+        "others-spending-in-limits",
+        "What a key was used for before it came here counts in today's limits.",
+        (
+            Patch(
+                "day_comparison:_of_stranger",
+                "max(books.begun_ms, books.keys_begun_ms.get(call.key_hash, 0))",
+                "books.begun_ms",
+            ),
+        ),
+        (f"{_DAY}what_was_before_the_proxy_or_its_key_is_never_booked",),
+    ),
+    Mutation(
+        "a-sum-beside-its-calls",
+        "A day that was booked as a sum stays booked when its calls are.",
+        (Patch("day_comparison:_not_billed", "given_way_pusd > 0", "False"),),
+        (f"{_DAY}a_sum_gives_way_to_the_calls_that_it_was_made_of",),
+    ),
+    Mutation(
+        "byok-at-the-fee-alone",
+        "A call of which the record does not say what others bill is booked as if they billed nothing.",
+        (
+            Patch(
+                "read_generation",
+                'data.get("is_byok") is True',
+                'data.get("is_byok") is True and data.get("upstream_inference_cost") is not None',
+            ),
+        ),
+        ("tests/faults/test_generation.py::test_u27_never_known",),
+    ),
+    Mutation(
         "midnight-lost",
         "A call that is billed after midnight is missed on its day, and nobody's on the next.",
         (Patch("day_comparison:compare_day", "generation_id in books.earlier", "False"),),
@@ -197,7 +233,7 @@ MUTATIONS: Final = (
         (
             Patch(
                 "sums_comparison:_is_too_much",
-                "entry.drift_class == UNKNOWN and entry.amount_pusd < 0",
+                "entry.drift_class in _MAY_BE_ELSEWHERE and entry.amount_pusd < 0",
                 "entry.amount_pusd is None",
             ),
         ),

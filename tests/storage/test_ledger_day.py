@@ -12,6 +12,8 @@ from proxy.policy.reconciliation.day_comparison import BilledCall, DayBooks, Day
 from proxy.policy.reconciliation.sums_comparison import BilledSum, compare_sums
 from proxy.storage.adjustment import Correction, UnattachedCost
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
+from proxy.storage.rows import KeyHash
+from proxy.storage.sqlite.key_hashes import note_keys
 from proxy.storage.sqlite.reports import SqliteReports
 from tests.storage.booked_rows import SEVERAL, USERS, WAYS, book, booked
 from tests.storage.made_requests import attempt_end, attempt_row, opened, request_end, running
@@ -172,6 +174,54 @@ async def test_a_request_whose_cost_nobody_knows_may_be_a_call_of_the_bill(tmp_p
         found = {one.id: (one.unnamed, one.booked_pusd, one.session) for one in day.requests}
         assert found == {row.id: (1, 0, "s-1"), several.id: (1, 0, "")}
         assert day.strangers == {"gen-1"}
+
+
+async def test_attempts_without_an_id_keep_their_models(tmp_path: Path) -> None:
+    """Each is a call of its own on the bill; of one whose call was found, only the other is left."""
+    path = tmp_path / "ledger.db"
+    async with running(path) as ledger:
+        row = await opened(ledger, reserved_pusd=300)
+        first = attempt_end(row.id, 1, cost_pusd=100, cost_source="reservation")._replace(generation_id=None)
+        await ledger.add_attempt(attempt_row(row.id, 2)._replace(model="b/n"), first)
+        last = attempt_end(row.id, 2, cost_pusd=200, cost_source="reservation")._replace(generation_id=None)
+        await ledger.end(request_end(row, n=2, cost_pusd=300, cost_source="reservation", attempt_ends=(last,)))
+        question = DayQuestion("p", row.started_ms // DAY_MS * DAY_MS, (), _KEYS, "own")
+        asked = SqliteReports(path).ledger_day
+        [request] = (await asyncio.to_thread(asked, question)).requests
+        first_model, last_model = (model for _, model in request.unnamed_as)
+        assert first_model != last_model == "b/n"
+        await ledger.note_matched_calls("p", {"gen-1": row.id})
+        [request] = (await asyncio.to_thread(asked, question)).requests
+        assert (request.unnamed, [model for _, model in request.unnamed_as]) == (1, ["b/n"])
+
+
+async def test_what_was_booked_apart_is_seen_from_the_day_on_which_it_is_billed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with booked(path) as ledger:
+        cost = UnattachedCost(_START_MS + 5, "2026-09-20", "openrouter", "a/m", "main", 77, "x: y", "test", "gen-1")
+        await ledger.book_unattached([cost], 1)
+        call = BilledCall("gen-1", _KEYS["main"], 77, _START_MS + DAY_MS, _START_MS + DAY_MS)
+
+        async def apart(day_ms: int, *calls: BilledCall) -> list[tuple[str, int, int]]:
+            question = DayQuestion("openrouter", day_ms, calls, _KEYS, "own")
+            found = (await asyncio.to_thread(SqliteReports(path).ledger_day, question)).apart
+            return [(one.reference, one.amount_pusd, one.days) for one in found]
+
+        assert await apart(_START_MS) == [("gen-1", 77, 0)]
+        assert await apart(_START_MS + DAY_MS) == []
+        assert await apart(_START_MS + DAY_MS, call) == [("gen-1", 77, -1)]
+
+
+async def test_a_key_came_with_its_first_request_or_when_it_was_noted(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    async with booked(path) as ledger:
+        await book(ledger, _START_MS + 7, random.Random(1))
+        for name, id_, at_ms in (("main", 1, _START_MS + DAY_MS), ("other", 2, _START_MS + DAY_MS)):
+            key = KeyHash(id_, f"hash-{name}", "openrouter", name)
+            await ledger.change(lambda db, key=key, at_ms=at_ms: note_keys(db, [key], at_ms))  # type: ignore[misc]
+        begun = await asyncio.to_thread(SqliteReports(path).keys_begun_ms, "openrouter")
+        assert begun == {"hash-main": _START_MS + 7, "hash-other": _START_MS + DAY_MS}
+        assert await asyncio.to_thread(SqliteReports(path).keys_begun_ms, "nobody") == {}
 
 
 async def test_what_one_provider_told_is_no_figure_of_another(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ class AccountSync:
         self._corrections = corrections
         self._readers: dict[str, _Reader] = {}
         self._turn = asyncio.Lock()
+        self._begun_ms: dict[str, int] = {}  # when each key came here, by its hash
         self.problems: dict[str, str] = {}
         self.counts = KeyCountSync(services)
 
@@ -157,12 +158,19 @@ class AccountSync:
             begun_ms = await asyncio.to_thread(services.reports.first_request_ms)
             if begun_ms is None or begun_ms >= start_ms(day) + _DAY_MS:
                 return await self._import(name, day, bill)
-            look = await self._look(_Asked(reader, day, keys, begun_ms), bill, calls)
+            asked = _Asked(reader, day, keys, begun_ms, await self._keys_begun_ms(name, [*names]))
+            look = await self._look(asked, bill, calls)
             if self._corrections.are_wanted and look.comparison.entries:
                 await services.ledger.note_matched_calls(name, look.comparison.pairs)
                 if await self._corrections.book(name, look.comparison.entries, names):
-                    look = await self._look(_Asked(reader, day, keys, begun_ms), bill, calls)
+                    look = await self._look(asked, bill, calls)
         return await self._write(name, day, bill, look)
+
+    async def _keys_begun_ms(self, provider: str, keys: Sequence[str]) -> Mapping[str, int]:
+        """Return when keys came here, as far as it is known; to find out, a long ledger may have to be read."""
+        if any(key not in self._begun_ms for key in keys):
+            self._begun_ms |= await asyncio.to_thread(self._services.reports.keys_begun_ms, provider)
+        return self._begun_ms
 
     async def _look(self, asked: "_Asked", bill: DayBill, calls: BilledCalls) -> "_Look":
         """Return what a day compares to, call by call if that is possible."""
@@ -177,7 +185,9 @@ class AccountSync:
         is_final = bill.activity is not None and asked.begun_ms <= day_ms
         is_final = is_final and day_ms + _DAY_MS + SHOWN_AFTER_MS <= services.clock.now_ms()
         is_final = is_final and not self._has_shared_key(row)
-        return _Look(compare_sums(day_ms, booked, billed, bill.other_keys_pusd, is_final=is_final), "models")
+        new = [key for key, at_ms in asked.keys_begun_ms.items() if at_ms > day_ms]
+        sums = compare_sums(day_ms, booked, billed, bill.other_keys_pusd, is_final=is_final, new_keys=new)
+        return _Look(sums, "models")
 
     async def _compare(self, asked: "_Asked", bill: DayBill, calls: BilledCalls, found: CallLook) -> DayComparison:
         """Return what a day compares to call by call."""
@@ -185,7 +195,15 @@ class AccountSync:
         told = await reader.origins.told(reader.bill.source, await calls.untold(found), asked.keys.in_use)
         prices = {model: services.model_lists.price(reader.row, model) for model in found.models}
         known = {model: price for model, price in prices.items() if price is not None}
-        books = DayBooks(start_ms(asked.day), services.clock.now_ms(), (), {}, begun_ms=asked.begun_ms, prices=known)
+        books = DayBooks(
+            start_ms(asked.day),
+            services.clock.now_ms(),
+            (),
+            {},
+            begun_ms=asked.begun_ms,
+            keys_begun_ms=asked.keys_begun_ms,
+            prices=known,
+        )
         sums = BillSums(bill.account_pusd, bill.other_keys_pusd, bill.is_complete, bill.has_upstream)
         return await calls.compare(sums, books, told)
 
@@ -229,12 +247,13 @@ class AccountSync:
 
 
 class _Asked(Struct, frozen=True):
-    """What is compared: of whose account, which day, for which keys, and when the first request began here."""
+    """What is compared: of whose account, which day, for which keys, and when the first request and each key came."""
 
     reader: _Reader
     day: date
     keys: _ProviderKeys
     begun_ms: int
+    keys_begun_ms: Mapping[str, int]
 
 
 class _Look(Struct, frozen=True):

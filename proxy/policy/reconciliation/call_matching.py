@@ -14,9 +14,10 @@ _CROWD: Final = 200  # so many calls at a time are told apart by nothing that is
 
 
 class UnnamedRequest(NamedTuple):
-    """A request with attempts whose generation ids are not known. ended_ms None: nobody knows when it ended.
+    """The attempts of a request that went with one key to one model, and whose generation ids are not known.
 
-    session "": it named none. calls: how many such attempts there are.
+    ended_ms None: nobody knows when it ended. session "": it named none. calls: how many such attempts there are. A
+    request that went to several models comes several times.
     """
 
     id: int
@@ -57,19 +58,19 @@ def match_calls(requests: Iterable[UnnamedRequest], calls: Iterable[UnclaimedCal
     by_key: defaultdict[str, list[UnclaimedCall]] = defaultdict(list)
     for call in sorted(calls, key=lambda one: (one.created_ms, one.generation_id)):
         by_key[call.key_hash].append(call)
-    by_id = {request.id: request for request in requests}
-    partners = {id_: _partners(request, by_key[request.key_hash]) for id_, request in by_id.items()}
+    by_place = dict(enumerate(requests))
+    partners = {place: _partners(request, by_key[request.key_hash]) for place, request in by_place.items()}
     moments = {call.generation_id: call.created_ms for own in by_key.values() for call in own}
     pairs: dict[str, int] = {}
     doubtful_calls, doubtful_requests = set[str](), set[int]()
     for group in _groups(partners):
         wanted = {id_: group[id_] for id_ in sorted(group, key=lambda one: (len(group[one]) > 1, moments[one], one))}
-        found = None if len(wanted) > _CROWD else _in_order(wanted, by_id)
+        found = None if len(wanted) > _CROWD else _in_order(wanted, by_place)
         if found is None:
             doubtful_calls |= wanted.keys()
-            doubtful_requests.update(id_ for ids in wanted.values() for id_ in ids)
+            doubtful_requests.update(by_place[place].id for places in wanted.values() for place in places)
         else:
-            pairs |= found
+            pairs |= {generation_id: by_place[place].id for generation_id, place in found.items()}
     return CallMatches(pairs, frozenset(doubtful_calls), frozenset(doubtful_requests))
 
 
@@ -103,11 +104,11 @@ def _same_model(asked: str, billed: str) -> bool:
 
 
 def _groups(partners: Mapping[int, Sequence[str]]) -> Iterator[dict[str, list[int]]]:
-    """Yield the calls that requests compete for, each with the requests that it may be."""
+    """Yield the calls that requests compete for, each with the places of the requests that it may be."""
     wanted: defaultdict[str, list[int]] = defaultdict(list)
-    for request_id, generation_ids in partners.items():
+    for place, generation_ids in partners.items():
         for generation_id in generation_ids:
-            wanted[generation_id].append(request_id)
+            wanted[generation_id].append(place)
     seen = set[int]()
     for first in partners:
         if first in seen:
@@ -118,21 +119,25 @@ def _groups(partners: Mapping[int, Sequence[str]]) -> Iterator[dict[str, list[in
             for generation_id in partners[left.pop()]:
                 if generation_id not in found:
                     found[generation_id] = wanted[generation_id]
-                    left.extend(id_ for id_ in wanted[generation_id] if id_ not in seen)
+                    left.extend(place for place in wanted[generation_id] if place not in seen)
                     seen.update(wanted[generation_id])
         if found:
             yield found
 
 
-def _in_order(wanted: Mapping[str, Sequence[int]], by_id: Mapping[int, UnnamedRequest]) -> dict[str, int] | None:
-    """Return a request for each call: the one that ends first of those that are left; None where one call gets none."""
+def _in_order(wanted: Mapping[str, Sequence[int]], by_place: Mapping[int, UnnamedRequest]) -> dict[str, int] | None:
+    """Return a place for each call: of the request that ends first of those left; None where one call gets none."""
     found: dict[str, int] = {}
     taken = Counter[int]()
-    for generation_id, ids in wanted.items():
-        free = [by_id[id_] for id_ in ids if taken[id_] < by_id[id_].calls]
+    for generation_id, places in wanted.items():
+        free = [place for place in places if taken[place] < by_place[place].calls]
         if not free:
             return None
-        first = min(free, key=lambda one: (one.ended_ms or one.started_ms + LONG_MS, one.id))
-        found[generation_id] = first.id
-        taken[first.id] += 1
+        first = min(free, key=lambda place: (_end_ms(by_place[place]), by_place[place].id, place))
+        found[generation_id] = first
+        taken[first] += 1
     return found
+
+
+def _end_ms(request: UnnamedRequest) -> int:
+    return request.ended_ms or request.started_ms + LONG_MS

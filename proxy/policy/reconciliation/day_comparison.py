@@ -3,7 +3,7 @@
 An amount of a difference is what the bill has more than the ledger, in pico-USD; of all of them it is the whole drift.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from proxy.policy.reconciliation.call_matching import EARLY_MS, UnclaimedCall, U
 from proxy.policy.reconciliation.drift_class import (
     BY_NAME,
     ESTIMATED,
+    BEFORE_PROXY,
     LOST_ROW,
     OTHER_DAY,
     OTHER_KEY,
@@ -33,12 +34,15 @@ SHOWN_AFTER_MS: Final = 2 * 3_600_000  # a call that the bill does not show by t
 _WORKED_OUT: Final = frozenset({"estimate", "price", "none"})
 _NOT_TOLD: Final = _WORKED_OUT | {"reservation"}
 Origin = Literal["proxy", "other", ""]
+SUM: Final = "sum of "
+"""What the reference of an amount begins with that was booked for a day, a model and a key, not for one call."""
 
 
 class BookedRequest(NamedTuple):
     """A request as the ledger has it, as far as one provider goes.
 
-    generation_ids: of its attempts there, as far as they are known; unnamed: how many of these attempts have none.
+    generation_ids: of its attempts there, as far as they are known; unnamed: how many of these attempts have none;
+    unnamed_as: the key and the model of each of these, where they are not those of the request.
     booked_pusd: what is booked for them, with adjustments; elsewhere_pusd: for its attempts at other providers.
     upstream_pusd: the part of it that somebody else bills, for the provider's key of ours. is_own: it went with a key
     of the user's own, to an account that is not this one. Tokens: of these attempts, 0 where they are not known.
@@ -64,6 +68,7 @@ class BookedRequest(NamedTuple):
     cached_tokens: int = 0
     session: str = ""
     attempt: int | None = None
+    unnamed_as: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_told(self) -> bool:
@@ -89,11 +94,15 @@ class BilledCall(NamedTuple):
 
 
 class BookedApart(Struct, frozen=True):
-    """An amount that was booked for no request. reference: the generation id that it was booked for."""
+    """An amount that was booked for no request. reference: the generation id that it was booked for.
+
+    days: how far its day is from the one that is compared; not 0 only where its call is on the bill.
+    """
 
     reference: str
     key_hash: str
     amount_pusd: int
+    days: int = 0
 
 
 class DriftEntry(NamedTuple):
@@ -121,11 +130,13 @@ class DayBooks(Struct, frozen=True):
 
     requests: those that began on the day and do not agree with the bill in an obvious way; billed, later: calls that
     the bill has on the day, and in the hours after it, of all that are wanted here or that no row names; earlier: the
-    ids of requests of the day before. agreed_pusd: of requests that are left out, for bill and ledger have the same.
+    ids of requests of the day before. apart: what was booked for no request, on the day, or for one of these calls on
+    another one. agreed_pusd: of requests that are left out, for bill and ledger have the same.
     account_pusd: the day's bill of the whole account, None: not known (yet); other_keys_pusd: what is known of it for
     keys that are not the proxy's. is_complete: the calls of the proxy's keys add up to what the bill says of these
-    keys, so that what it does not list was not charged. begun_ms: when the first request began; calls before it are
-    history, and are never booked. shared_keys: hashes of keys with which another entry of the configuration made
+    keys, so that what it does not list was not charged. begun_ms: when the first request began, and
+    keys_begun_ms, by hash, when a key came here after that: calls before it are history, and are never booked.
+    shared_keys: hashes of keys with which another entry of the configuration made
     requests around the day that do not know their calls: a call of theirs may be one of these. prices: by model, as far
     as they are known. has_upstream: somebody else may bill a part of a call, for the provider's key of ours, and the
     bill does not say of which.
@@ -143,6 +154,7 @@ class DayBooks(Struct, frozen=True):
     other_keys_pusd: int = 0
     is_complete: bool = False
     begun_ms: int = 0
+    keys_begun_ms: Mapping[str, int] = field(default_factory=dict)
     shared_keys: Collection[str] = frozenset()
     prices: Mapping[str, Price] = field(default_factory=dict)
     has_upstream: bool = False
@@ -174,28 +186,32 @@ def compare_day(books: DayBooks) -> DayComparison:
     if books.is_complete and any(_is_missing(request, books) for request in books.requests):
         books = replace(books, is_complete=False)
     claimed = {id_ for request in books.requests for id_ in request.generation_ids}
-    apart = {one.reference: one for one in books.apart}
+    apart = {one.reference: one for one in books.apart if not one.days}
+    elsewhere = {one.reference for one in books.apart if one.days}
     free = [
         call
         for call in (*books.billed.values(), *books.later.values())
         if call.generation_id not in claimed and call.generation_id not in books.earlier
     ]
-    matches = match_calls(_unnamed(books.requests), _unclaimed(free, apart))
+    matches = match_calls(_unnamed(books.requests), _unclaimed(free, {*apart, *(elsewhere & books.billed.keys())}))
     matched: defaultdict[int, list[str]] = defaultdict(list)
     for generation_id, request_id in matches.pairs.items():
         matched[request_id].append(generation_id)
     entries: list[DriftEntry] = []
     for request in books.requests:
         entries += _of_request(request, books, matched[request.id], is_doubtful=request.id in matches.doubtful_requests)
+    of_requests = {*claimed, *books.earlier, *matches.pairs}
     for generation_id, call in books.billed.items():
-        if generation_id in books.earlier:
+        if generation_id in books.earlier or generation_id in elsewhere - of_requests:
             entries.append(_of_call(OTHER_DAY, call, call.cost_pusd, 0, None))
-        elif generation_id not in claimed and generation_id not in matches.pairs:
+        elif generation_id not in of_requests:
             is_doubtful = generation_id in matches.doubtful_calls or call.key_hash in books.shared_keys
-            is_doubtful = is_doubtful or call.created_ms < books.begun_ms - EARLY_MS
-            is_whole = not books.has_upstream or call.origin != ""
-            entries += _of_stranger(call, apart.get(generation_id), is_doubtful=is_doubtful, is_whole=is_whole)
-    entries += [_gone(one, books) for one in books.apart if one.reference not in books.billed and one.amount_pusd]
+            entries += _of_stranger(call, apart.get(generation_id), books, is_doubtful=is_doubtful)
+    entries += [_given_back(one, books) for one in books.apart if one.reference in of_requests and one.amount_pusd]
+    told = _told_by_key(entries)
+    for one in apart.values():
+        if one.amount_pusd and one.reference not in of_requests and one.reference not in books.billed:
+            entries += _not_billed(one, books, told)
     return _with_rest(books, entries, matches.pairs)
 
 
@@ -212,13 +228,14 @@ def _is_missing(request: BookedRequest, books: DayBooks) -> bool:
 
 def _unnamed(requests: Iterable[BookedRequest]) -> list[UnnamedRequest]:
     return [
-        UnnamedRequest(one.id, one.key_hash, one.model, one.started_ms, one.ended_ms, one.session, one.unnamed)
+        UnnamedRequest(one.id, key_hash, model, one.started_ms, one.ended_ms, one.session, calls)
         for one in requests
         if one.unnamed and not one.is_own
+        for (key_hash, model), calls in Counter(one.unnamed_as or [(one.key_hash, one.model)] * one.unnamed).items()
     ]
 
 
-def _unclaimed(calls: Iterable[BilledCall], apart: Mapping[str, BookedApart]) -> list[UnclaimedCall]:
+def _unclaimed(calls: Iterable[BilledCall], apart: Collection[str]) -> list[UnclaimedCall]:
     return [
         UnclaimedCall(one.generation_id, one.key_hash, one.model, one.created_ms, one.session)
         for one in calls
@@ -248,7 +265,8 @@ def _of_request(
         is_found = bool(ids) and all(id_ in books.billed or id_ in books.later for id_ in ids)
         is_found = is_found and request.unnamed == len(matched)
         name, is_sure = _class_of(request, left_pusd, books, is_found=is_found)
-        is_sure = is_sure and (is_whole or left_pusd > 0)
+        # of a pending one nothing is booked yet, so that the bill's figure is no more than that
+        is_sure = is_sure and (is_whole or (left_pusd > 0 and request.state != "pending"))
         actual_pusd = request.elsewhere_pusd + request.booked_pusd + left_pusd if is_sure and not is_doubtful else None
         if actual_pusd is not None and actual_pusd < 0:  # no call is charged less than nothing: the bill is wrong
             actual_pusd = None
@@ -310,12 +328,16 @@ def _class_of(request: BookedRequest, left_pusd: int, books: DayBooks, *, is_fou
     return UNKNOWN, False
 
 
-def _of_stranger(call: BilledCall, apart: BookedApart | None, *, is_doubtful: bool, is_whole: bool) -> list[DriftEntry]:
+def _of_stranger(
+    call: BilledCall, apart: BookedApart | None, books: DayBooks, *, is_doubtful: bool
+) -> list[DriftEntry]:
     """Return the differences of a call that no row names, and that may have been booked apart.
 
-    is_doubtful: it may be a request whose reservation is charged, so that it would be booked twice; or it is history.
-    is_whole: nobody else bills more of it than is known.
+    is_doubtful: it may be a request whose reservation is charged, so that it would be booked twice.
     """
+    if apart is None and call.created_ms < max(books.begun_ms, books.keys_begun_ms.get(call.key_hash, 0)) - EARLY_MS:
+        return [_of_call(BEFORE_PROXY, call, call.cost_pusd, 0, None)] if call.cost_pusd else []
+    is_whole = not books.has_upstream or call.origin != ""  # nobody else bills more of it than is known
     whole_pusd = call.cost_pusd + call.upstream_pusd
     upstream = [_of_call(OWN_KEY, call, -call.upstream_pusd, 0, None)] if call.upstream_pusd else []
     if apart is not None:
@@ -335,20 +357,59 @@ def _of_stranger(call: BilledCall, apart: BookedApart | None, *, is_doubtful: bo
     return [*upstream, _of_call(name, call, whole_pusd, 0, whole_pusd if is_sure else None)]
 
 
-def _gone(one: BookedApart, books: DayBooks) -> DriftEntry:
-    """Return the difference of what was booked apart and is no longer on the bill."""
-    actual_pusd = 0 if books.is_complete else None
-    name = REFUNDED if books.is_complete else UNKNOWN
-    return DriftEntry(
-        name, -one.amount_pusd, None, one.reference, one.key_hash, "", books.day_ms, one.amount_pusd, 0, actual_pusd
-    )
+def _given_back(one: BookedApart, books: DayBooks) -> DriftEntry:
+    """Return the difference of what was booked apart for a call that is a request's after all.
+
+    Where it stands on another day, that one has the difference, and this one only says what is to be booked.
+    """
+    return _of_apart(LOST_ROW, one, books, 0 if one.days else -one.amount_pusd, 0, 0)
+
+
+def _told_by_key(entries: Iterable[DriftEntry]) -> Mapping[str, int]:
+    """Return what is now to be booked apart for single calls of each key."""
+    found = Counter[str]()
+    for entry in entries:
+        if entry.request_id is None and entry.actual_pusd is not None:
+            found[entry.key_hash] += entry.actual_pusd - entry.booked_pusd
+    return found
+
+
+def _not_billed(one: BookedApart, books: DayBooks, told: Mapping[str, int]) -> list[DriftEntry]:
+    """Return the differences of what was booked apart, and is not on the bill of the day.
+
+    The call may have moved to the day after. A sum gives way to the calls that it was made of: where the bill is
+    complete to all of them, else as far as they are booked now.
+    """
+    call = books.later.get(one.reference)
+    if call is not None:
+        whole_pusd = call.cost_pusd + call.upstream_pusd
+        left_pusd = whole_pusd - one.amount_pusd
+        is_sure = whole_pusd >= 0 and (not books.has_upstream or call.origin != "" or left_pusd > 0)
+        moved = _of_apart(OTHER_DAY, one, books, -whole_pusd, whole_pusd, None)
+        name = REFUNDED if left_pusd < 0 else RAISED
+        changed = _of_apart(name, one, books, left_pusd, whole_pusd, whole_pusd if is_sure else None)
+        return [entry for entry in (moved, changed) if entry.amount_pusd]
+    if books.is_complete:
+        return [_of_apart(REFUNDED, one, books, -one.amount_pusd, 0, 0)]
+    given_way_pusd = min(one.amount_pusd, told.get(one.key_hash, 0)) if one.reference.startswith(SUM) else 0
+    if given_way_pusd > 0:
+        left_pusd = one.amount_pusd - given_way_pusd
+        return [_of_apart(OUTSIDE_CALL, one, books, -given_way_pusd, left_pusd, left_pusd)]
+    return [_of_apart(UNKNOWN, one, books, -one.amount_pusd, 0, None)]
+
+
+def _of_apart(
+    name: str, one: BookedApart, books: DayBooks, amount_pusd: int, billed_pusd: int, actual_pusd: int | None
+) -> DriftEntry:
+    figures = one.amount_pusd, billed_pusd, actual_pusd
+    return DriftEntry(name, amount_pusd, None, one.reference, one.key_hash, "", books.day_ms, *figures)
 
 
 def _with_rest(books: DayBooks, entries: list[DriftEntry], pairs: Mapping[str, int]) -> DayComparison:
     """Add what is not of single calls: other keys, and what the bill of the day has beside all that it lists."""
     listed_pusd = books.agreed_pusd + sum(call.cost_pusd for call in books.billed.values())
     booked_pusd = books.agreed_pusd + sum(one.booked_pusd for one in books.requests)
-    booked_pusd += sum(one.amount_pusd for one in books.apart)
+    booked_pusd += sum(one.amount_pusd for one in books.apart if not one.days)
     known_pusd = listed_pusd + books.other_keys_pusd
     billed_pusd = known_pusd if books.account_pusd is None else books.account_pusd
     if books.other_keys_pusd:

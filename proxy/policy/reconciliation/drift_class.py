@@ -27,6 +27,7 @@ OUTSIDE_CALL: Final = "outside_call"
 OTHER_KEY: Final = "other_key"
 OWN_KEY: Final = "own_key"
 OTHER_DAY: Final = "other_day"
+BEFORE_PROXY: Final = "before_proxy"
 PRICE_ROUNDING: Final = "price_rounding"
 REFUNDED: Final = "refunded"
 RAISED: Final = "raised"
@@ -49,6 +50,7 @@ DRIFT_CLASSES: Final = (
     DriftClass(
         OTHER_DAY, "The call began before midnight UTC and was billed after: it moves between two days.", True, "none"
     ),
+    DriftClass(BEFORE_PROXY, "The key was used for it before it came here, or before the first request.", True, "none"),
     DriftClass(PRICE_ROUNDING, "The figures differ by less than a billionth of a dollar a call.", False, "request"),
     DriftClass(REFUNDED, "The provider lowered a cost after it had told it.", False, "request"),
     DriftClass(RAISED, "The provider raised a cost after it had told it.", False, "request"),

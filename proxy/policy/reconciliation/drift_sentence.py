@@ -3,9 +3,8 @@
 from typing import Final
 
 from proxy.core.money import pusd_to_usd
-from proxy.policy.reconciliation.day_comparison import DriftEntry
+from proxy.policy.reconciliation.day_comparison import SUM, DriftEntry
 from proxy.policy.reconciliation.drift_class import BY_NAME, LOST_ROW, OTHER_KEY, UNKNOWN
-from proxy.policy.reconciliation.sums_comparison import SUM
 
 _HASH_CHARS: Final = 8
 

@@ -5,11 +5,11 @@ can be booked, for nobody knows whose it is. One difference alone is certain: wh
 which no request was made, on a day of which the ledger has nothing too much.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from proxy.policy.reconciliation.day_comparison import DayComparison, DriftEntry
+from proxy.policy.reconciliation.day_comparison import SUM, DayComparison, DriftEntry
 from proxy.policy.reconciliation.drift_class import (
     ESTIMATED,
     OTHER_KEY,
@@ -21,8 +21,7 @@ from proxy.policy.reconciliation.drift_class import (
     UNKNOWN,
 )
 
-SUM: Final = "sum of "
-"""What the reference of an amount begins with that was booked for a day, a model and a key."""
+_MAY_BE_ELSEWHERE: Final = frozenset({UNKNOWN, RESERVATION_CHARGED, ESTIMATED})
 _NOON_MS: Final = 12 * 3_600_000  # an hour of the same date in nearly every zone
 
 
@@ -63,10 +62,12 @@ def compare_sums(
     other_keys_pusd: int,
     *,
     is_final: bool = False,
+    new_keys: Collection[str] = (),
 ) -> DayComparison:
     """Return the differences of a day by model, each in one class. billed: of the proxy's keys only.
 
     is_final: the bill of the day gets no more calls, none of it is history, and no other entry has one of its keys.
+    new_keys: hashes of keys that came here after the day had begun: what they were used for may be history.
     """
     billed = list(billed)
     name_of = {name: one.names[0] for one in billed for name in one.names}
@@ -78,7 +79,7 @@ def compare_sums(
     bills: dict[str, int] = {}
     for one in billed:
         bills[one.names[0]] = bills.get(one.names[0], 0) + one.usage_pusd
-    lonely = _lonely(rows, billed) if is_final else frozenset[str]()
+    lonely = _lonely(rows, billed, new_keys) if is_final else frozenset[str]()
     found = {
         name: _of_model(day_ms, rows.get(name, BookedSum(name, 0)), bills.get(name, 0)) for name in {*rows, *bills}
     }
@@ -107,20 +108,23 @@ def _added(one: BookedSum, other: BookedSum) -> BookedSum:
     )
 
 
-def _lonely(rows: Mapping[str, BookedSum], billed: Iterable[BilledSum]) -> frozenset[str]:
+def _lonely(rows: Mapping[str, BookedSum], billed: Sequence[BilledSum], new_keys: Collection[str]) -> frozenset[str]:
     """Return the models on the bill, told by key, of which the ledger has nothing but what was booked for such sums."""
-    found = set[str]()
+    found, history = set[str](), {one.names[0] for one in billed if one.key_hash in new_keys}
     for one in billed:
         row = rows.get(one.names[0])
         is_bare = row is None or (not row.requests and row.booked_pusd == sum(row.apart.values()))
         if one.key_hash and is_bare:
             found.add(one.names[0])
-    return frozenset(found)
+    return frozenset(found - history)
 
 
 def _is_too_much(entry: DriftEntry) -> bool:
-    """Return whether the ledger has more of a model than the bill: it may be there under another name."""
-    return entry.drift_class == UNKNOWN and entry.amount_pusd < 0
+    """Return whether the ledger has more of a model than the bill: it may be there under another name.
+
+    A reservation that was charged, and that the bill has not, is no sign of less.
+    """
+    return entry.drift_class in _MAY_BE_ELSEWHERE and entry.amount_pusd < 0
 
 
 def _of_lonely(day_ms: int, row: BookedSum, billed: Iterable[BilledSum]) -> Iterator[DriftEntry]:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.policy.reconciliation.day_comparison import BookedApart, BookedRequest
-from proxy.policy.reconciliation.sums_comparison import SUM, BookedSum
+from proxy.policy.reconciliation.day_comparison import SUM, BookedApart, BookedRequest
+from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite.retention import removed_before_ms
@@ -101,9 +101,11 @@ _MATCHED = """
 SELECT generation_id, request_id FROM matched_calls
 WHERE provider = :provider AND request_id >= :from_id AND request_id < :to_id
 """
+# on the day, or for one of the calls: these stay on the day on which they were booked first
 _APART = """
-SELECT reference, charged_key, sum(amount_pusd) FROM adjustments
-WHERE at_ms >= ?1 AND at_ms < ?2 AND request_id IS NULL AND charged_provider = ?3 GROUP BY 1, 2
+SELECT reference, charged_key, sum(amount_pusd), min(at_ms) FROM adjustments
+WHERE request_id IS NULL AND charged_provider = :provider AND (at_ms >= :from_ms AND at_ms < :to_ms
+    OR reference IN (SELECT generation_id FROM billed)) GROUP BY 1, 2
 """
 _ELSEWHERE = f"""
 SELECT b.generation_id FROM requests r JOIN billed b ON b.generation_id = r.generation_id
@@ -184,8 +186,8 @@ def read_ledger_day(connection: sqlite3.Connection, question: DayQuestion) -> Le
         strangers = frozenset(row[0] for row in connection.execute(_STRANGERS, around))
         strangers -= of_others | {id_ for request in requests for id_ in request.generation_ids}
     apart = [
-        BookedApart(reference, question.keys.get(key, ""), amount_pusd)
-        for reference, key, amount_pusd in connection.execute(_APART, (day_ms, day_ms + _DAY_MS, provider))
+        BookedApart(reference, question.keys.get(key, ""), amount_pusd, (at_ms - day_ms) // _DAY_MS)
+        for reference, key, amount_pusd, at_ms in connection.execute(_APART, day)
         if amount_pusd
     ]
     # a call of midnight whose row is gone would be taken for one that was lost, and be booked again
@@ -299,9 +301,12 @@ def _joined(
     sources = [row[12] for row in rows if row[8]] or [last.source]
     source = next((name for name in ("reservation", "estimate", "price") if name in sources), sources[-1])
     ids = [id_ for part in parts for id_ in part.generation_ids]
-    unnamed = sum(part.unnamed for part, row in zip(parts, rows, strict=True) if row[8] or row[12] != "none" or row[19])
+    charged = [part for part, row in zip(parts, rows, strict=True) if row[8] or row[12] != "none" or row[19]]
+    nameless = [part for part in charged if part.unnamed]
+    unnamed = len(nameless)
     called = matched.get(last.id, ())[:unnamed]
     ids, unnamed = [*ids, *called], unnamed - len(called)
+    unnamed_as = [(part.key_hash, part.model) for part in nameless][len(called) :]
     attempt = max((row[20] for row in rows if row[12] == source), default=rows[-1][20])
     is_one = len({part.model for part in parts}) == 1  # several models have several prices
     return last._replace(
@@ -317,4 +322,5 @@ def _joined(
         output_tokens=sum(part.output_tokens for part in parts) if is_one else 0,
         cached_tokens=sum(part.cached_tokens for part in parts),
         attempt=attempt,
+        unnamed_as=tuple(unnamed_as),
     )

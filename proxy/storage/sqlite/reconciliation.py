@@ -17,6 +17,7 @@ from proxy.storage.reconciliation import (
     StoredEntry,
     class_sums,
 )
+from proxy.storage.rows import id_floor
 
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
@@ -62,6 +63,13 @@ SELECT provider, day, n, {_ENTRY} FROM drift_entries
 WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR class = ?3) AND (day, provider, n) > (?4, ?5, ?6)
 ORDER BY day, provider, n LIMIT ?7
 """  # noqa: S608 - constants of this file
+
+
+_KEYS = "SELECT id, hash, name, first_ms FROM key_hashes WHERE provider = ?"
+_EARLIER = """
+SELECT started_ms FROM requests WHERE id < ?1 AND target_provider = ?2
+    AND (key_id = ?3 OR (key_id IS NULL AND (key IS NULL OR key = ?4))) ORDER BY id LIMIT 1
+"""
 
 
 def write_day(connection: sqlite3.Connection, result: DayResult) -> None:
@@ -161,6 +169,18 @@ def activity_sums(connection: sqlite3.Connection, provider: str, since_day: str)
 def key_names(connection: sqlite3.Connection, provider: str) -> dict[str, str]:
     """Return the names of all keys that a provider ever had here, by their hash."""
     return dict(connection.execute("SELECT hash, name FROM key_hashes WHERE provider = ?", (provider,)).fetchall())
+
+
+def keys_begun_ms(connection: sqlite3.Connection, provider: str) -> dict[str, int]:
+    """Return when each key of a provider came here, by its hash: its first request may be older than what tells of it.
+
+    A request of which no key is known counts for all of them.
+    """
+    found = {}
+    for id_, hash_, name, first_ms in connection.execute(_KEYS, (provider,)).fetchall():
+        earlier = connection.execute(_EARLIER, (id_floor(first_ms), provider, id_, name)).fetchone()
+        found[hash_] = first_ms if earlier is None else min(first_ms, earlier[0])
+    return found
 
 
 def first_request_ms(connection: sqlite3.Connection) -> int | None:

@@ -386,6 +386,10 @@ class SqliteReports:
         with self._reader() as connection:
             return reconciliation.key_names(connection, provider)
 
+    def keys_begun_ms(self, provider: str) -> dict[str, int]:
+        with self._snapshot() as connection:
+            return reconciliation.keys_begun_ms(connection, provider)
+
     def first_request_ms(self) -> int | None:
         with self._snapshot() as connection:
             return reconciliation.first_request_ms(connection)

@@ -19,6 +19,7 @@ from proxy.policy.reconciliation.day_comparison import (
     compare_day,
 )
 from proxy.policy.reconciliation.drift_class import (
+    BEFORE_PROXY,
     BY_NAME,
     DRIFT_CLASSES,
     ESTIMATED,
@@ -432,3 +433,77 @@ def test_a_figure_is_that_of_an_attempt_at_this_provider() -> None:
     assert (entry.attempt, entry.actual_pusd) == (1, 140)
     [wanted] = corrections_of("p", [entry])
     assert (wanted.attempt, wanted.actual_pusd) == (1, 140)
+
+
+def apart(amount_pusd: int = BIG, reference: str = "g", days: int = 0) -> BookedApart:
+    return BookedApart(reference, "k", amount_pusd, days)
+
+
+def kept(compared: DayBooks) -> list[tuple[str, int, int | None]]:
+    """Return the differences by class, with what is to be booked; they are the whole difference."""
+    found = compare_day(compared)
+    assert sum(entry.amount_pusd for entry in found.entries) == found.difference_pusd
+    return [(entry.drift_class, entry.amount_pusd, entry.actual_pusd) for entry in found.entries]
+
+
+@pytest.mark.parametrize("begun", [{"begun_ms": NOON_MS + 60_000}, {"keys_begun_ms": {"k": NOON_MS + 60_000}}])
+def test_what_was_before_the_proxy_or_its_key_is_never_booked(begun: dict[str, Any]) -> None:
+    entry = only(books([], call(origin="other"), **begun))
+    assert (entry.drift_class, entry.actual_pusd) == (BEFORE_PROXY, None)
+    assert kept(books([], call(origin="other"), keys_begun_ms={"l": LATER_MS})) == [(OUTSIDE_CALL, BIG, BIG)]
+    assert kept(books([], call(origin="other"), apart=[apart()], **begun)) == []  # booked once, it stays
+
+
+def test_a_call_that_is_a_request_after_all_is_not_booked_apart_any_more() -> None:
+    """It was booked while nobody knew; the request may be of the same day or of the one before."""
+    assert kept(books([row()], call(), apart=[apart()])) == [(LOST_ROW, -BIG, 0)]
+    assert kept(books([], call(), apart=[apart()], earlier={"g"})) == [(OTHER_DAY, BIG, None), (LOST_ROW, -BIG, 0)]
+    unnamed = row(generation_ids=(), unnamed=1, source="reservation")
+    late = call(BIG // 4, hour_ms=DAY_MS + 86_400_000)
+    found = kept(books([unnamed], later={"g": late}, apart=[apart(BIG // 4, days=1)]))
+    assert (LOST_ROW, 0, 0) in found
+    assert (RESERVATION_CHARGED, BIG // 4 - BIG, BIG // 4) in found
+
+
+def test_a_call_whose_time_moved_over_midnight_stays_where_it_was_booked() -> None:
+    late = call(hour_ms=DAY_MS + 86_400_000, origin="other")
+    assert kept(books([], later={"g": late}, apart=[apart()], is_complete=True)) == [(OTHER_DAY, -BIG, None)]
+    assert kept(books([], call(origin="other"), apart=[apart(days=-1)])) == [(OTHER_DAY, BIG, None)]
+    cheaper = late._replace(cost_pusd=BIG // 2)
+    assert kept(books([], later={"g": cheaper}, apart=[apart()])) == [
+        (OTHER_DAY, -BIG // 2, None),
+        (REFUNDED, -BIG // 2, BIG // 2),
+    ]
+
+
+def test_a_sum_gives_way_to_the_calls_that_it_was_made_of() -> None:
+    whole = apart(reference="sum of 2024-10-04 k a/m")
+    outside = call(BIG // 4, origin="other")
+    assert kept(books([], outside, apart=[whole])) == [
+        (OUTSIDE_CALL, BIG // 4, BIG // 4),
+        (OUTSIDE_CALL, -BIG // 4, BIG - BIG // 4),
+        (UNKNOWN, BIG // 4 - BIG, None),
+    ]
+    left, done = apart(BIG - BIG // 4, "sum of 2024-10-04 k a/m"), apart(BIG // 4)
+    assert kept(books([], outside, apart=[left, done])) == [(UNKNOWN, BIG // 4 - BIG, None)]  # not twice
+    assert kept(books([], outside, apart=[left, done], is_complete=True)) == [(REFUNDED, BIG // 4 - BIG, 0)]
+
+
+def test_each_attempt_is_a_call_to_its_own_model() -> None:
+    """The first attempt was cut off before its id came; the second one, to another model, answered."""
+    request = row(model="b/n", unnamed=1, unnamed_as=(("k", "a/m"),), source="reservation", attempt=1)
+    first, second = call(BIG // 8, generation_id="f", model="a/m", origin="proxy"), call(BIG // 8, model="b/n")
+    found = compare_day(books([request], first, second))
+    assert found.pairs == {"f": 7}
+    assert [(one.drift_class, one.actual_pusd, one.attempt) for one in found.entries] == [
+        (RESERVATION_CHARGED, BIG // 4, 1)
+    ]
+
+
+def test_a_pending_request_waits_for_what_others_bill() -> None:
+    waiting = row(state="pending", booked_pusd=0, source="none")
+    assert kept(books([waiting], call(), has_upstream=True)) == [(PENDING, BIG, None)]
+    assert kept(books([waiting], call(origin="proxy", upstream_pusd=9), has_upstream=True)) == [
+        (OWN_KEY, -9, None),
+        (PENDING, BIG + 9, BIG + 9),
+    ]

@@ -57,6 +57,16 @@ def test_what_a_key_was_charged_for_a_model_that_nobody_asked_for_is_booked() ->
     assert booked_of([asked, done], [bill, *changed]) == {f"{OUTSIDE_CALL} {ours}": 75, f"{REFUNDED} {theirs}": 10}
 
 
+def test_a_reservation_that_is_not_billed_may_be_a_model_by_another_name() -> None:
+    killed, bill = BookedSum("a/m:nitro", 500, reservation_pusd=500, requests=1), [BilledSum(("a/m",), 70, "k")]
+    assert booked_of([killed], bill) == {RESERVATION_CHARGED: None, UNKNOWN: None}
+
+
+def test_a_key_that_came_later_may_have_been_used_before() -> None:
+    found = compare_sums(_DAY_MS, [], [BilledSum(("b/n",), 70, "k")], 0, is_final=True, new_keys={"k"})
+    assert [(entry.drift_class, entry.actual_pusd) for entry in found.entries] == [(UNKNOWN, None)]
+
+
 def test_what_may_be_a_request_is_not_booked_by_sums() -> None:
     bill = [BilledSum(("a/m",), 500, "k"), BilledSum(("b/n",), 70, "k")]
     exact = BookedSum("a/m", 500, requests=3)
