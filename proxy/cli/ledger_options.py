@@ -54,7 +54,8 @@ def open_source(config_path: Path | None, database: Path | None) -> Source:
     A configuration with a mistake keeps nobody from the figures of a proxy that runs: its ledger has noted zone and
     currency, as a copy has.
     """
-    from proxy.storage.labels import labels_of  # noqa: PLC0415 - keeps --help quick
+    from proxy.policy.exchange_rates import first_rates  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.labels import labels_of  # noqa: PLC0415
     from proxy.storage.sqlite.reports import open_reports  # noqa: PLC0415
 
     if database is not None:
@@ -67,7 +68,9 @@ def open_source(config_path: Path | None, database: Path | None) -> Source:
         return _noted(open_reports(reading_settings(config_path).database))
     reports = open_reports(settings.database)
     code = settings.currency.code
-    rates = reports.rates(code) or labels_of(settings).steps()  # of a currency that no proxy has taken up yet
+    rates = reports.rates(code) or first_rates(
+        labels_of(settings).steps()
+    )  # of a currency that no proxy has taken up yet
     return Source(reports, ZoneInfo(settings.timezone), code, rates, frozenset(settings.users))
 
 

@@ -1,11 +1,14 @@
 """Moments as people type them (see policy/period.py), as options of a command."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import click
 
-from proxy.policy.period import read_moment, read_month
+from proxy.policy.period import LAST_MS, read_moment, read_month
+
+_LAST: Final = datetime.fromtimestamp(LAST_MS // 1000, UTC)  # one who means "never" may have said an hour later
 
 
 def moment_ms(text: str, zone: ZoneInfo, now_ms: int, *, option: str, ahead: bool = False) -> int:
@@ -42,9 +45,9 @@ def period_ms(
 
 def local(text: str, zone: ZoneInfo) -> datetime:
     """Return a time of the operator's API in a zone."""
-    return datetime.fromisoformat(text).astimezone(zone)
+    return min(datetime.fromisoformat(text), _LAST).astimezone(zone)
 
 
 def shown(ms: int | None, zone: ZoneInfo) -> str | None:
     """Return a time for people, in their zone, to the minute."""
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
+    return None if ms is None else datetime.fromtimestamp(min(ms, LAST_MS) / 1000, zone).strftime("%Y-%m-%d %H:%M")

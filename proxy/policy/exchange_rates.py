@@ -22,27 +22,35 @@ class RateStep(NamedTuple):
 
 
 def dated_steps(dated: Mapping[date, Decimal], zone: ZoneInfo) -> tuple[RateStep, ...]:
-    """Return steps that begin with the first full hour of each date; the first one holds for all that was before."""
-    steps: dict[int, str] = {}
-    for day, rate in sorted(dated.items()):
-        from_ms = -(-first_instant_ms(zone, day) // HOUR_MS) * HOUR_MS if steps else 0
-        steps[from_ms] = plain_text(rate)
-    return tuple(RateStep(*step) for step in steps.items())
+    """Return steps that begin with the first full hour of each date."""
+    steps = {_first_hour_ms(zone, day): plain_text(rate) for day, rate in sorted(dated.items())}
+    return tuple(map(RateStep._make, steps.items()))
+
+
+def _first_hour_ms(zone: ZoneInfo, day: date) -> int:
+    if day.year < 1970:  # no request is as old, and in the year 1 a zone has no midnight that can be told
+        return 0
+    return max(0, -(-first_instant_ms(zone, day) // HOUR_MS) * HOUR_MS)
+
+
+def first_rates(wanted: Sequence[RateStep]) -> tuple[RateStep, ...]:
+    """Return the rates of a currency that none is held of yet: the first one holds for all that was before, too."""
+    return _without_repeats([step._replace(from_ms=0) if n == 0 else step for n, step in enumerate(wanted)])
 
 
 def join_steps(held: Sequence[RateStep], wanted: Sequence[RateStep], from_ms: int) -> tuple[RateStep, ...]:
-    """Return what is held before from_ms, and what is wanted from it on; all that is wanted where nothing is held.
+    """Return what is held before from_ms, and what is wanted from it on; first_rates() where nothing is held.
 
-    Where nothing is wanted, what is held goes on. Neighbours of one rate are one step.
+    What is held goes on until the first that is wanted begins. Neighbours of one rate are one step.
     """
     if not wanted:
         return tuple(held)
     if not held:
-        return _without_repeats(wanted)
-    kept = [step for step in held if step.from_ms < from_ms]
-    at_once = rate_at(wanted, from_ms)
-    begun = [] if at_once is None else [RateStep(from_ms, at_once)]
-    return _without_repeats([*kept, *begun, *(step for step in wanted if step.from_ms > from_ms)])
+        return first_rates(wanted)
+    begin_ms = max(from_ms, wanted[0].from_ms)
+    kept = [step for step in held if step.from_ms < begin_ms]
+    begun = {max(begin_ms, step.from_ms): step.usd_rate for step in wanted}  # of those that are past the last
+    return _without_repeats([*kept, *map(RateStep._make, begun.items())])
 
 
 def _without_repeats(steps: Sequence[RateStep]) -> tuple[RateStep, ...]:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 _SPAN = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 MOMENT_NAMES: Final = ("today", "yesterday", "this-week", "last-week", "this-month", "last-month", "this-year")
+LAST_MS: Final = 253_402_214_400_000  # 9999-12-31T00:00Z: after some hours more a zone has the year 10000
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 
 
@@ -23,16 +24,14 @@ def read_moment(text: str, zone: ZoneInfo, now_ms: int, *, ahead: bool = False) 
     Raises ValueError that says what may be written.
     """
     length_ms = span_ms(text)
-    if length_ms is not None:
-        return now_ms + length_ms if ahead else max(0, now_ms - length_ms)
     try:
-        moment = _named(text.strip().lower(), zone, now_ms) or datetime.fromisoformat(_with_day(text.strip()))
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=zone)
-        found_ms = round(moment.timestamp() * 1000)
+        if length_ms is not None:
+            found_ms = now_ms + length_ms if ahead else max(0, now_ms - length_ms)
+        else:
+            found_ms = _instant_ms(text.strip(), zone, now_ms)
     except (ValueError, OverflowError):
         found_ms = -1
-    if found_ms < 0:
+    if not 0 <= found_ms <= LAST_MS:
         raise ValueError(
             f"{text!r} is not a time I know. Write 7d, 24h, {', '.join(MOMENT_NAMES)}, 2026-11, 2026-11-01 or"
             f" 2026-11-01T08:00 (zone {zone.key}; Z is UTC)."
@@ -48,11 +47,18 @@ def read_month(text: str, zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
         raise mistake
     try:
         start_ms = read_moment(name, zone, now_ms)
-    except ValueError:  # 2026-13
+        first = datetime.fromtimestamp(start_ms / 1000, zone)
+        following = (first.replace(day=28) + timedelta(days=7)).replace(day=1)
+        return start_ms, round(following.timestamp() * 1000)
+    except (ValueError, OverflowError):  # 2026-13, 9999-12
         raise mistake from None
-    first = datetime.fromtimestamp(start_ms / 1000, zone)
-    following = (first.replace(day=28) + timedelta(days=7)).replace(day=1)
-    return start_ms, round(following.timestamp() * 1000)
+
+
+def _instant_ms(text: str, zone: ZoneInfo, now_ms: int) -> int:
+    moment = _named(text.lower(), zone, now_ms) or datetime.fromisoformat(_with_day(text))
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return round(moment.timestamp() * 1000)
 
 
 def _named(text: str, zone: ZoneInfo, now_ms: int) -> datetime | None:

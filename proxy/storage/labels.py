@@ -27,7 +27,7 @@ class Labels(NamedTuple):
     problem: str | None = None
 
     def steps(self) -> tuple[RateStep, ...]:
-        """Return what the settings say of every time."""
+        """Return what the settings say, from the time on that they say it of."""
         return (RateStep(0, self.usd_rate),) if self.dated is None else self.dated
 
 
@@ -44,7 +44,7 @@ def labels_of(settings: Settings) -> Labels:
     except EcbRatesError as error:
         return labels._replace(dated=(), problem=str(error))
     # a rate is published in the afternoon; from the next day on all of a day has the same
-    held_from = {day + timedelta(days=1): rate for day, rate in published.items()}
+    held_from = {day + timedelta(days=1): rate for day, rate in published.items() if day < date.max}
     return labels._replace(dated=dated_steps(held_from, ZoneInfo(zone)))
 
 

@@ -44,8 +44,8 @@ class RequestIds:
 
 
 def id_floor(ms: int) -> int:
-    """Return the smallest id that a request begun at ms can have."""
-    return ms << _COUNTER_BITS
+    """Return the smallest id that a request begun at ms can have; the last of all for a time that has none."""
+    return min(max(0, ms << _COUNTER_BITS), INTEGER_MAX)  # people ask for any time, and SQLite takes no larger number
 
 
 def ms_of(id_: int) -> int:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import click
 import pytest
 
-from proxy.cli.moments import moment_ms, period_ms
+from proxy.cli.moments import local, moment_ms, period_ms, shown
 
 ZONE = ZoneInfo("Europe/Stockholm")
 NOW_MS = int(datetime(2026, 3, 31, 23, 30, tzinfo=UTC).timestamp() * 1000)  # 1 April, 01:30 there
@@ -67,3 +67,11 @@ def test_a_period_is_one_or_the_other() -> None:
     for month in ("today", "7d", "2026", "2026-13"):
         with pytest.raises(click.BadParameter, match=r"month|time I know"):
             period_ms(None, None, month, ZONE, NOW_MS)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "UTC", "Pacific/Pago_Pago"])
+def test_never_is_shown_in_every_zone(zone: str) -> None:
+    """An expiry at the very end of the calendar, which the operator's API takes."""
+    text = "9999-12-31T23:59:59.000Z"
+    assert local(text, ZoneInfo(zone)).year == 9999
+    assert str(shown(int(datetime.fromisoformat(text).timestamp()) * 1000, ZoneInfo(zone))).startswith("9999-12-3")

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import venv
 from collections.abc import Iterator
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -154,7 +155,6 @@ def test_export_to_a_file(filled: CommandLine) -> None:
         (("export", "--format", "focus", "--focus-version", "1.5"), 2, "'1.2', '1.4'"),
         (("export", "--summary", "user", "--format", "parquet"), 2, "csv or jsonl"),
         (("export", "--summary", "colour"), 2, "write some of user, group"),
-        (("export", "--summary", "user", "--model", "openai/*"), 2, "sum by model too"),
         (("export", "-o", "x.xlsx"), 2, ".xlsx files are not written"),
         (("export", "-o", "x.ods"), 2, ".csv, .jsonl (.ndjson) or .parquet"),
         (("export", "--user", "nobody"), 1, 'There is no user "nobody"'),
@@ -243,6 +243,45 @@ def test_the_script_is_the_command(filled: CommandLine) -> None:
     )
     assert ran.returncode == 4
     assert "there is no ledger" in ran.stderr
+
+
+def made_python(home: Path, *, has_all: bool) -> Path:
+    """Make an environment with the tester's packages, or with empty ones of two names; return its interpreter."""
+    venv.create(home, symlinks=True)
+    [packages] = (home / "lib").glob("python*/site-packages")
+    if has_all:
+        (packages / "all.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    for name in () if has_all else ("click", "pydantic"):
+        (packages / f"{name}.py").touch()
+        (packages / f"{name}-99.0.dist-info").mkdir()
+        (packages / f"{name}-99.0.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 99.0\n")
+    return home / "bin" / "python"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="environments lie elsewhere there")
+def test_the_script_finds_the_packages_of_its_checkout(filled: CommandLine, tmp_path: Path) -> None:
+    """Also by a Python that has some of them; without a .venv it says what to do."""
+    checkout = tmp_path / "checkout"
+    (checkout / "scripts").mkdir(parents=True)
+    script = Path(shutil.copy(ROOT / "scripts" / "export_usage.py", checkout / "scripts"))
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    (checkout / "proxy").symlink_to(ROOT / "proxy")
+    command = list(
+        map(str, (made_python(tmp_path / "other", has_all=False), script, "-c", filled.folder / "config.yaml"))
+    )
+    environ = {name: value for name, value in filled.environ.items() if name != "PYTHONPATH"}
+
+    def run() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(command, cwd="/", env=environ, capture_output=True, text=True, check=False)
+
+    ran = run()
+    assert (ran.returncode, "msgspec>=" in ran.stderr, "Run scripts/setup once" in ran.stderr) == (1, True, True)
+    assert "Traceback" not in ran.stderr
+    assert not {"click", "pydantic"}.intersection(re.findall("[a-z]+", ran.stderr))
+    made_python(checkout / ".venv", has_all=True)
+    ran = run()
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == filled.ok("export").stdout
 
 
 def test_a_bar_is_drawn_on_a_terminal_only(filled: CommandLine) -> None:

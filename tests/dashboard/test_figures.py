@@ -77,3 +77,8 @@ def test_a_moment_is_in_the_zone_and_says_so() -> None:
     element = time_element(1_782_943_200_000, zone)
     assert 'datetime="2026-07-01T22:00:00+00:00"' in element
     assert 'title="2026-07-02 00:00:00 Europe/Stockholm"' in element
+
+
+def test_a_moment_at_the_end_of_the_calendar() -> None:
+    """It means never; the day after it has no name in zones that are ahead."""
+    assert time_text("9999-12-31T23:59:59.000Z", ZoneInfo("Asia/Kolkata")) == "9999-12-31 05:30:00"

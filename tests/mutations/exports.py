@@ -11,7 +11,7 @@ MUTATIONS: Final = (
     Mutation(
         "a-new-rate-for-the-past",
         "A rate that changes today changes what last month's reports said.",
-        (Patch("join_steps", "step.from_ms < from_ms", "False"),),
+        (Patch("join_steps", "step.from_ms < begin_ms", "False"),),
         ("tests/policy/test_exchange_rates.py::test_the_past_stays_and_the_future_is_as_wanted",),
     ),
     Mutation(

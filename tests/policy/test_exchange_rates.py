@@ -39,10 +39,13 @@ def test_the_past_stays_and_the_future_is_as_wanted(
     held: tuple[RateStep, ...], wanted: tuple[RateStep, ...], from_ms: int, at_ms: int
 ) -> None:
     joined = join_steps(held, wanted, from_ms)
-    expected = wanted if not held else held if not wanted or at_ms < from_ms else wanted
-    found = rate_at(joined, at_ms)
-    if expected is held or rate_at(wanted, from_ms) is not None:
-        assert found == rate_at(expected, at_ms)
+    if wanted and not held:
+        expected = rate_at(wanted, max(at_ms, wanted[0].from_ms))
+    elif wanted and at_ms >= max(from_ms, wanted[0].from_ms):
+        expected = rate_at(wanted, at_ms)
+    else:
+        expected = rate_at(held, at_ms)
+    assert rate_at(joined, at_ms) == expected
     assert join_steps(joined, wanted, from_ms) == joined or not wanted
     assert all(one.from_ms < other.from_ms and one.usd_rate != other.usd_rate for one, other in pairwise(joined)) or (
         joined == held
@@ -69,7 +72,16 @@ def test_spans_make_up_the_time_with_one_rate_each(steps: tuple[RateStep, ...], 
 )
 def test_a_date_begins_with_the_first_full_hour_of_its_day(zone: str, hour: str) -> None:
     first, second = dated_steps({date(2026, 11, 5): Decimal("10.50"), date(2026, 11, 1): Decimal(10)}, ZoneInfo(zone))
-    assert first == RateStep(0, "10")  # for all that was before, too
+    assert join_steps((), (first, second), 0) == (RateStep(0, "10"), second)  # the first for all that was before, too
+    assert (first.usd_rate, second.from_ms - first.from_ms) == ("10", (96 + (zone == "America/New_York")) * HOUR_MS)
     assert second.usd_rate == "10.5"
     assert second.from_ms % HOUR_MS == 0
     assert datetime.fromtimestamp(second.from_ms / 1000, UTC).isoformat()[:16] == hour
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "UTC", "Pacific/Pago_Pago"])
+def test_dates_at_the_ends_of_the_calendar(zone: str) -> None:
+    dated = {date.min: Decimal(1), date(1969, 12, 31): Decimal(2), date(2026, 11, 1): Decimal(3), date.max: Decimal(4)}
+    steps = dated_steps(dated, ZoneInfo(zone))
+    assert [step.usd_rate for step in steps] == ["2", "3", "4"]
+    assert steps[0].from_ms == 0

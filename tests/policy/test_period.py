@@ -1,7 +1,7 @@
 """Times as people type them, for the command line and the operator's API."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
@@ -33,13 +33,26 @@ def test_a_month_ends_where_the_next_begins() -> None:
     assert read_month(" Last-Month ", ZONE, NOW_MS) == ends[2]
 
 
-@pytest.mark.parametrize("text", ["2026", "2026-13", "today", "7d", ""])
+@pytest.mark.parametrize("text", ["2026", "2026-13", "today", "7d", "", "9999-12", "0001-01", "1969-12"])
 def test_what_is_no_month(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a month"):
         read_month(text, ZONE, NOW_MS)
 
 
-@pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "1960-01-01", ""])
+@pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "1960-01-01", "", "0001-01-01", "9999-12-31T23:59-12:00"])
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time I know"):
         read_moment(text, ZONE, NOW_MS)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "UTC", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("text", ["9999-12-30", "9999-12-31T00:00Z"])
+def test_what_is_read_can_be_shown_in_every_zone(zone: str, text: str) -> None:
+    found_ms = read_moment(text, ZoneInfo(zone), NOW_MS)
+    shown = {datetime.fromtimestamp(found_ms / 1000, ZoneInfo(one)).year for one in available_timezones()}
+    assert shown == {9999}
+
+
+def test_a_span_beyond_the_calendar_is_no_time() -> None:
+    with pytest.raises(ValueError, match="is not a time I know"):
+        read_moment("999999w", ZONE, NOW_MS, ahead=True)

@@ -1,11 +1,11 @@
 """An export is shared in parts of about as many rows, which together are what was to be exported."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.storage.rows import id_floor
 from proxy.storage.sqlite.csv_lines import IdSpan
-from proxy.storage.sqlite.csv_parts import parts_of
+from proxy.storage.sqlite.csv_parts import PARTS_MAX, parts_of
 
 _HOUR_MS = 3_600_000
 _START_MS = 497_222 * _HOUR_MS
@@ -47,6 +47,16 @@ def test_a_busy_hour_is_shared() -> None:
     parts = parts_of(span_of(0, 2161 * _HOUR_MS), hours, 1080)
     assert len(parts) == 40
     assert sum(part.after >= id_floor(_START_MS + 2160 * _HOUR_MS) for part in parts) in (19, 20)
+
+
+@given(counts=st.dictionaries(st.integers(0, 47), st.integers(-5, 10**12), max_size=30), rows=st.integers(1, 10**6))
+@settings(max_examples=20)
+def test_parts_stay_few_whatever_is_counted(counts: dict[int, int], rows: int) -> None:
+    """A roll-up that is damaged counts what was never there."""
+    ids = span_of(0, 48 * _HOUR_MS)
+    parts = parts_of(ids, [(_START_MS + hour * _HOUR_MS, count) for hour, count in sorted(counts.items())], rows)
+    assert len(parts) <= PARTS_MAX + 1
+    assert [parts[0].after, *(part.upto for part in parts)] == [*(part.after for part in parts), ids.upto]
 
 
 def test_rows_that_no_hour_counts_are_one_part() -> None:

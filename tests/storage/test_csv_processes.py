@@ -114,6 +114,20 @@ def test_a_process_that_fails_fails_the_export(made: Path, tmp_path: Path, capfd
     assert "there is no ledger" in capfd.readouterr().err
 
 
+def test_a_process_that_was_killed_is_not_the_ledgers_fault(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that is short of memory kills so, without a word."""
+
+    class Killed(subprocess.Popen[bytes]):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self.kill()
+
+    monkeypatch.setattr("proxy.storage.sqlite.csv_processes.subprocess.Popen", Killed)
+    with closing(open_reader(made)) as reader, pytest.raises(LedgerError, match="was ended by signal 9") as raised:
+        list(shared_csv_chunks(reader, made, Selection(), 2, 0.0, 90))
+    assert "cannot be read" not in str(raised.value)
+
+
 def test_what_a_process_is_told() -> None:
     selection = Selection(("user",), 5, None, ("bö,",), ("m*",))
     told = CsvPart(Path("/a b/c.db"), selection, [IdSpan(1, 2), IdSpan(2, 1 << 62)])

@@ -6,7 +6,8 @@ import io
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -107,17 +108,45 @@ def test_labels(tmp_path: Path) -> None:
     table = labels_of(of(rates={"2026-09-22": "10.5", "2026-09-21": "10"})).steps()
     day_ms = 24 * HOUR_MS
     midnight_ms = 1_789_948_800_000  # 2026-09-21
-    assert table == (RateStep(0, "10"), RateStep(midnight_ms + day_ms, "10.5"))
+    assert table == (RateStep(midnight_ms, "10"), RateStep(midnight_ms + day_ms, "10.5"))
     file = tmp_path / "rates.csv"
     missing = labels_of(of(ecb_file=str(file)))
     assert missing.steps() == ()
     assert missing.problem == f"{file}: cannot be read (No such file or directory)."
     file.write_text(FILE)
     # a rate holds from the day after the one that it is dated
-    assert labels_of(of(ecb_file=str(file))).steps() == (RateStep(0, "9"), RateStep(midnight_ms + 2 * day_ms, "10"))
+    steps = (RateStep(midnight_ms + day_ms, "9"), RateStep(midnight_ms + 2 * day_ms, "10"))
+    assert labels_of(of(ecb_file=str(file))).steps() == steps
+    file.write_text(f"{FILE}9999-12-31,1.25,15,\n")  # no day follows it
+    assert labels_of(of(ecb_file=str(file))).steps() == steps
     file.write_bytes(b"\xff\xfe")
     assert labels_of(of(ecb_file=str(file))).problem == f"{file}: it is not text."
     assert "no rates of USD and SEK" in str(labels_of(of(ecb_file=__file__)).problem)
+
+
+def hours_of_rates(steps: Sequence[RateStep], zone: ZoneInfo) -> list[tuple[str, str]]:
+    return [(f"{datetime.fromtimestamp(step.from_ms / 1000, zone):%m-%dT%H:%M}", step.usd_rate) for step in steps]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Stockholm", "America/New_York", "Asia/Kolkata"])
+@pytest.mark.parametrize("has_history", [False, True])
+def test_a_rate_holds_from_the_day_after_its_date(tmp_path: Path, zone: str, *, has_history: bool) -> None:
+    """Also by a file of one day: its rate waits for midnight, and no hour that has gone by gets it."""
+    file, path, place = tmp_path / "rates.csv", tmp_path / "tollkeeper.db", ZoneInfo(zone)
+    configured = Settings.read({"timezone": zone, "currency": {"code": "SEK", "ecb_file": str(file)}})
+    lines = ["2026-11-10,1,10", "2026-11-11,1,11.5", "2026-11-12,1,12"]
+    found = []
+    with ledger(path, zone=zone, currency="SEK") as connection:
+        connection.execute("DELETE FROM rates")
+        for n in range(3):
+            file.write_text("\n".join(["Date,USD,SEK", *lines[0 if has_history else n : n + 1]]))
+            read_ms = int(datetime(2026, 11, 10 + n, 17, 5, tzinfo=place).timestamp() * 1000)
+            set_labels(connection, labels_of(configured), read_ms)
+            found.append(hours_of_rates(read_rates(connection, "SEK"), place))
+    midnight = "00:30" if zone == "Asia/Kolkata" else "00:00"  # its first full hour
+    steps = [found[0][0], (f"11-12T{midnight}", "11.5"), (f"11-13T{midnight}", "12")]
+    assert found == [steps[:1], steps[:2], steps]
+    assert steps[0][1] == "10"
 
 
 class _Rates(BaseHTTPRequestHandler):

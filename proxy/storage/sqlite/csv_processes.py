@@ -127,13 +127,18 @@ class _CsvProcess:
             found = self._queue.get()
             if found is None:
                 self._queue.put(None)
-                raise LedgerError(
-                    f"{self._path} cannot be read: a process of the export ended with {self._process.wait()}."
-                    " tollkeeper check tells more."
-                )
+                raise LedgerError(self._failure(self._process.wait()))
             if found[1] == PART_END:
                 return
             yield found
+
+    def _failure(self, code: int) -> str:
+        if code < 0:  # the ledger is not to blame
+            return (
+                f"The export of {self._path} is not complete: a process of it was ended by signal {-code}."
+                " A system that runs out of memory does that. Try again."
+            )
+        return f"{self._path} cannot be read: a process of the export ended with {code}. tollkeeper check tells more."
 
     def close(self) -> None:
         self._closed = True

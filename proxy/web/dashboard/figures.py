@@ -5,17 +5,20 @@ What is rounded for reading has its exact value beside it, in the title of the e
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
 from proxy.core.money import pusd_to_usd
+from proxy.policy.period import LAST_MS
 
 _CENT = Decimal("0.01")
 _FIGURES = 3  # of an amount below a dollar
 _THOUSAND, _MILLION, _BILLION = 1_000, 1_000_000, 1_000_000_000
 NOTHING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
+_LAST: Final = datetime.fromtimestamp(LAST_MS // 1000, UTC)  # that every zone can show; later is as good as never
 
 
 def money_text(pusd: float | None) -> str:
@@ -86,8 +89,8 @@ def duration_text(milliseconds: float | None) -> str:
 def read_at(moment: str | int) -> datetime:
     """Return a moment of the operator's API: ISO-8601 text, or milliseconds since 1970."""
     if isinstance(moment, int):
-        return datetime.fromtimestamp(moment / 1000, UTC)
-    return datetime.fromisoformat(moment)
+        return datetime.fromtimestamp(min(moment, LAST_MS) / 1000, UTC)
+    return min(datetime.fromisoformat(moment), _LAST)
 
 
 def time_text(moment: str | int | None, zone: ZoneInfo) -> str:
