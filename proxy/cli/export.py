@@ -66,7 +66,7 @@ def export(
     form = form or _form_of(output)
     _check(form, focus_version, summary, columns, output)
     chosen = _columns(columns)
-    words = None if summary is None else read_summary_words(summary, users, models)
+    words = None if summary is None else read_summary_words(summary)
     source = open_source(config_path, database)
     if form == "focus":
         source = replace(source, zone=ZoneInfo("UTC"))
@@ -87,6 +87,8 @@ def export(
     click.echo(f"{rows} rows", err=True)
     if words is None and form != "focus":
         _say_rowless(source, selection)
+    elif models:
+        _say_removed(source, _of_full_hours(selection) if words is None else selection)
 
 
 def _say_older_currency(source: "Source") -> None:
@@ -115,6 +117,18 @@ def _say_rowless(source: "Source", selection: "Selection") -> None:
     if total_pusd:
         text = f"{pusd_to_usd(total_pusd)} USD that only the bill knows of belong to no row"
         click.echo(f"Note: {text}: they are in --summary, --format focus, usage and report.", err=True)
+
+
+def _say_removed(source: "Source", selection: "Selection") -> None:
+    """Say of how many requests retention has left only the model that answered: they are not found by the other."""
+    from proxy.storage.spending import UsageSelection  # noqa: PLC0415 - keeps --help quick
+
+    wanted = UsageSelection(("user", "requested_model"), selection.since_ms, selection.until_ms)
+    rows = source.reports.usage(wanted, source.zone).rows
+    removed = [row for row in rows if not row.key[1] and (not selection.users or row.key[0] in selection.users)]
+    if count := sum(row.requests for row in removed):
+        text = f"of {count} requests in that time retention has removed the rows"
+        click.echo(f"Note: {text}: --model finds them by the model that answered alone.", err=True)
 
 
 def _check(form: str, focus_version: str | None, summary: str | None, columns: str | None, output: str) -> None:

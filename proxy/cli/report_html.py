@@ -77,7 +77,7 @@ def report_html(report: MonthReport, currency: str, top: int | None) -> str:
     for section in further_sections(report):
         parts += [f"<h2>{escape(section.title)}</h2>", *_further(section)]
     parts += ["<h2>Outlook</h2>", *_pairs(outlook_lines(report))]
-    if report.outlook.break_even is not None:
+    if report.question.revenue_pusd is not None:
         parts += ["<h2>Return on the cost</h2>", *_pairs(break_even_lines(report))]
     parts += [f"<p>{escape(text)}</p>" for text in doubt_lines(report)]
     return "\n".join([*parts, "</body>", "</html>"]) + "\n"

@@ -7,6 +7,7 @@ from proxy.core.money import PUSD_PER_USD
 from proxy.policy.exchange_rates import plain_text
 from proxy.storage.finance import MonthReport, month_title
 
+_TOO_YOUNG = "none yet: the month is too young, and nothing is projected from it"
 _CENT_PUSD = PUSD_PER_USD // 100
 
 
@@ -15,6 +16,9 @@ def outlook_lines(report: MonthReport) -> Iterator[tuple[str, str]]:
     outlook, projection = report.outlook, report.outlook.projection
     if outlook.day_pusd is not None:
         yield "Run-rate", f"{about(outlook.day_pusd)} a day (mean of {_days(outlook.rate_days)})"
+    if projection is None:
+        yield "Forecast", _TOO_YOUNG
+        return
     if outlook.forecast_pusd is not None:
         yield "Forecast", f"{about(outlook.forecast_pusd)} by the end of {month_title(report.question.name)}"
     pace = growth_text(projection.growth)
@@ -26,6 +30,8 @@ def break_even_lines(report: MonthReport) -> Iterator[tuple[str, str]]:
     """Yield the same of a revenue; nothing where none was named."""
     found, question = report.outlook.break_even, report.question
     if found is None:
+        if question.revenue_pusd is not None:
+            yield "Return", _TOO_YOUNG
         return
     part = "" if question.part is None else f" of {question.part[0]} {question.part[1]}"
     yield "Revenue", f"{about(found.revenue_pusd)} a month"
@@ -36,7 +42,7 @@ def break_even_lines(report: MonthReport) -> Iterator[tuple[str, str]]:
     if found.requests is not None:
         yield "Break-even", f"at {found.requests} requests a month, at what one costs now"
     if found.lost_in is None:
-        yield "Pays for itself", f"for the next 36 months {growth_text(report.outlook.projection.growth)}"
+        yield "Pays for itself", f"for the next 36 months {growth_text(question.growth)}"
     elif found.lost_in == 0:
         yield "Pays for itself", "not now: the cost is above the revenue"
     else:

@@ -35,7 +35,7 @@ def report_text(report: MonthReport, currency: str, top: int | None) -> str:
     for section in further_sections(report):
         lines += ["", *_section(section.title), *_further(section)]
     lines += ["", *_section("Outlook"), *_pairs(outlook_lines(report))]
-    if report.outlook.break_even is not None:
+    if report.question.revenue_pusd is not None:
         lines += ["", *_section("Return on the cost"), *_pairs(break_even_lines(report))]
     if doubts := [*doubt_lines(report)]:
         lines += ["", *(part for line in doubts for part in wrap(line, _PAGE_COLUMNS))]

@@ -1,7 +1,6 @@
 """The sums of usage as lines of a file, for tollkeeper export --summary: a line for each key, and the total."""
 
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -9,24 +8,19 @@ import click
 if TYPE_CHECKING:
     from proxy.cli.ledger_options import Source
     from proxy.storage.export import Chunk, Selection
-    from proxy.storage.spending import SpendingRow
+    from proxy.storage.spending import SpendingRow, SpendingSums, UsageSelection
 
 _FIGURES = ("requests", "errors", "input_tokens", "output_tokens")
 
 
-def read_summary_words(text: str, users: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
+def read_summary_words(text: str) -> tuple[str, ...]:
     """Return the words that are summed by; raises click.BadParameter."""
     from proxy.storage.spending import read_usage_words  # noqa: PLC0415 - keeps --help quick
 
     try:
-        words = read_usage_words(text)
+        return read_usage_words(text)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--summary") from None
-    needed = {"user": len(users) > 1, "model": bool(models)}
-    for word, is_needed in needed.items():
-        if is_needed and word not in words:
-            raise click.BadParameter(f"to choose {word}s, sum by {word} too.", param_hint="--summary")
-    return words
 
 
 def summary_chunks(source: "Source", words: tuple[str, ...], selection: "Selection", form: str) -> Iterator["Chunk"]:
@@ -34,17 +28,15 @@ def summary_chunks(source: "Source", words: tuple[str, ...], selection: "Selecti
     import orjson  # noqa: PLC0415 - keeps --help quick
 
     from proxy.storage.export import Chunk, csv_lines, safe_cell  # noqa: PLC0415
-    from proxy.storage.spending import SpendingRow, UsageSelection  # noqa: PLC0415
+    from proxy.storage.spending import UsageSelection  # noqa: PLC0415
 
     one_user = selection.users[0] if len(selection.users) == 1 else None
     wanted = UsageSelection(words, selection.since_ms, selection.until_ms, one_user, source.rates)
-    sums = source.reports.usage(wanted, source.zone)
-    rows = sorted((row for row in sums.rows if _is_selected(row, words, selection)), key=lambda row: row.key)
-    is_whole = len(rows) == len(sums.rows)
-    total = sums.total if is_whole else SpendingRow.total(rows)
-    lines = [*rows, total.under(("total", *[""] * (len(words) - 1)))]
+    sums = _sums(source, wanted, selection)
+    rows = sums.sorted_by("name").rows
+    lines = [*rows, sums.total.under(("total", *[""] * (len(words) - 1)))]
     if form == "csv":
-        head = (*words, *_amounts(total, source))
+        head = (*words, *_amounts(sums.total, source))
         cells = [[*map(safe_cell, row.key), *_amounts(row, source).values()] for row in lines]
         yield Chunk(csv_lines([head, *cells]).encode(), len(rows), 1.0)
         return
@@ -52,11 +44,22 @@ def summary_chunks(source: "Source", words: tuple[str, ...], selection: "Selecti
     yield Chunk(b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in objects), len(rows), 1.0)
 
 
-def _is_selected(row: "SpendingRow", words: Sequence[str], selection: "Selection") -> bool:
-    key = dict(zip(words, row.key, strict=True))
-    return (len(selection.users) < 2 or key["user"] in selection.users) and (
-        not selection.models or any(fnmatchcase(key["model"], glob) for glob in selection.models)
-    )
+def _sums(source: "Source", wanted: "UsageSelection", selection: "Selection") -> "SpendingSums":
+    """Read the sums of the users and models of a selection, whatever they are by; rows know what was asked for."""
+    from proxy.core.model_patterns import matches  # noqa: PLC0415 - keeps --help quick
+    from proxy.storage.usage_part import read_matching_usage  # noqa: PLC0415
+
+    users, models = selection.users, selection.models
+    of_users = len(users) > 1
+    words = (*(("user",) if of_users else ()), *(("model", "requested_model") if models else ()))
+    if not words:
+        return source.reports.usage(wanted, source.zone)
+
+    def is_selected(key: Mapping[str, str]) -> bool:
+        is_of_user = not of_users or key["user"] in users
+        return is_of_user and (not models or matches(models, key["model"], key["requested_model"]))
+
+    return read_matching_usage(source.reports, wanted, words, is_selected, source.zone)
 
 
 def _amounts(row: "SpendingRow", source: "Source") -> dict[str, int | str | None]:

@@ -57,13 +57,14 @@ class SpendingOutlook(Struct, frozen=True):
     """What a month comes to, and the months after it.
 
     forecast_pusd: of the whole month; None: it is over, or too young to tell. rate_pusd: what the last rate_days whole
-    days of it, or before it, cost together.
+    days of it, or before it, cost together. projection: None of a month that is too young; break_even: None too, or
+    without a revenue.
     """
 
     forecast_pusd: int | None
     rate_pusd: int
     rate_days: int
-    projection: Projection
+    projection: Projection | None
     break_even: BreakEven | None
 
     @property
@@ -192,10 +193,11 @@ def _by(rows: Sequence[SpendingRow], *places: int) -> list[SpendingRow]:
 def _outlook(
     question: MonthQuestion, part: SpendingRow, total: SpendingRow, days: SpentDays, until_ms: int
 ) -> SpendingOutlook:
-    expected = None
-    if until_ms < question.end_ms:
-        expected = _forecast(question, total.cost_pusd, days, until_ms)
-    month_pusd = total.cost_pusd if expected is None else expected
+    is_over = until_ms >= question.end_ms
+    expected = None if is_over else _forecast(question, total.cost_pusd, days, until_ms)
+    month_pusd = total.cost_pusd if is_over else expected
+    if month_pusd is None:  # what a few hours came to is no month: nothing follows from it
+        return SpendingOutlook(None, days.rate_pusd, days.rate_days, None, None)
     break_even = None
     if question.revenue_pusd is not None:
         cost_pusd, requests = part.cost_pusd, part.requests

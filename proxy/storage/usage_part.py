@@ -1,6 +1,6 @@
 """What was spent on a part of the requests: those with a given model, group, use case or any other word of usage."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
@@ -23,13 +23,25 @@ def read_usage_part(reports: Reports, wanted: UsageSelection, where: Mapping[str
     where = {word: value for word, value in where.items() if word not in exact}
     if not where:
         return reports.usage(wanted, zone)
-    words = (*wanted.by, *(word for word in where if word not in wanted.by))
-    rows = _matching(reports.usage(replace(wanted, by=words), zone), words, where)
-    if "tag" not in words:
-        return _grouped(rows, wanted.by)
-    alone = tuple(where)  # a request counts once in the total, and under each of its tags
-    once = _matching(reports.usage(replace(wanted, by=alone), zone), alone, where)
-    return SpendingSums(_grouped(rows, wanted.by).rows, SpendingRow.total(once))
+    return read_matching_usage(reports, wanted, tuple(where), lambda key: _has_values(key, where), zone)
+
+
+def read_matching_usage(
+    reports: Reports,
+    wanted: UsageSelection,
+    words: tuple[str, ...],
+    is_wanted: Callable[[Mapping[str, str]], bool],
+    zone: ZoneInfo,
+) -> SpendingSums:
+    """Return the sums of the requests whose values of words are wanted, in the order of Reports.usage()."""
+    by = (*wanted.by, *(word for word in words if word not in wanted.by))
+    rows = _matching(reports.usage(replace(wanted, by=by), zone), by, is_wanted)
+    sums = _grouped(rows, wanted.by)
+    if "tag" not in by:
+        return sums
+    # a request counts once in the total, and under each of its tags
+    once = _matching(reports.usage(replace(wanted, by=words), zone), words, is_wanted)
+    return SpendingSums(sums.rows, SpendingRow.total(once))
 
 
 def _is_exact(word: str, value: str) -> bool:
@@ -37,16 +49,16 @@ def _is_exact(word: str, value: str) -> bool:
     return word in ROLLED_WORDS and not (word in _PATTERNS and any(sign in value for sign in "*?["))
 
 
-def _matching(sums: SpendingSums, words: tuple[str, ...], where: Mapping[str, str]) -> list[SpendingRow]:
-    places = [(words.index(word), word in _PATTERNS, value) for word, value in where.items()]
-    return [
-        row
-        for row in sums.rows
-        if all(
-            fnmatchcase(row.key[place], value) if is_pattern else row.key[place] == value
-            for place, is_pattern, value in places
-        )
-    ]
+def _has_values(key: Mapping[str, str], where: Mapping[str, str]) -> bool:
+    return all(
+        fnmatchcase(key[word], value) if word in _PATTERNS else key[word] == value for word, value in where.items()
+    )
+
+
+def _matching(
+    sums: SpendingSums, words: tuple[str, ...], is_wanted: Callable[[Mapping[str, str]], bool]
+) -> list[SpendingRow]:
+    return [row for row in sums.rows if is_wanted(dict(zip(words, row.key, strict=True)))]
 
 
 def _grouped(rows: list[SpendingRow], by: tuple[str, ...]) -> SpendingSums:

@@ -19,7 +19,7 @@ class UsageSeries(NamedTuple):
 
 
 def series_word(by: tuple[str, ...]) -> str | None:
-    """Return the word of by that series are of: the only one that is none of time; None where there is no such one."""
+    """Return the word of by that series are of: the only one that is none of time, and not tag; None without one."""
     words = [word for word in by if word not in TIME_WORDS]
     return words[0] if len(words) == 1 and words[0] != "tag" else None
 

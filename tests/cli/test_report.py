@@ -18,11 +18,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec.structs import replace
 
+from proxy.cli.report_data import report_csv
+from proxy.cli.report_html import report_html
+from proxy.cli.report_text import report_text
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.projection import read_growth
 from proxy.policy.reconciliation.day_comparison import DriftEntry
 from proxy.storage.adjustment import Correction, UnattachedCost
-from proxy.storage.finance import MonthQuestion, read_month_report
+from proxy.storage.finance import MonthQuestion, read_month_report, read_outlook
 from proxy.storage.labels import Labels
 from proxy.storage.reconciliation import ActivitySum, ComparedDay, DayResult
 from proxy.storage.rows import HOUR_MS
@@ -30,6 +33,7 @@ from proxy.storage.sqlite.adjustments import book_unattached, correct
 from proxy.storage.sqlite.labels import set_labels
 from proxy.storage.sqlite.reconciliation import write_day
 from proxy.storage.sqlite.reports import SqliteReports
+from proxy.web.admin.report import MonthDocument, month_json
 from tests.cli.command_line import Commands
 from tests.storage.made_rows import START_MS, fill, insert, ledger, made
 
@@ -237,6 +241,22 @@ def test_an_export_says_what_belongs_to_no_row(commands: Commands, kept: Path) -
         assert "belong to no row" not in commands.ok("export", "--db", str(kept), *more).stderr
 
 
+def test_an_export_of_models_says_whose_rows_are_gone(commands: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "cut.db"
+    with ledger(path) as db:
+        fill(db, 30, step_ms=HOUR_MS)
+        db.execute("UPDATE requests SET requested_model = 'fast'")
+        gone = "id IN (SELECT id FROM requests WHERE state = 'settled' ORDER BY id LIMIT 5)"
+        [whose] = db.execute(f"SELECT count(*) FROM requests WHERE {gone} AND user = 'anna'").fetchone()  # noqa: S608 - a constant
+        db.execute(f"DELETE FROM requests WHERE {gone}")  # noqa: S608 - as above
+    for more in (("--summary", "month"), ("--format", "focus")):
+        said = commands.ok("export", "--db", str(path), "--model", "fast", *more).stderr
+        assert "of 5 requests in that time retention has removed the rows" in said
+        said = commands.ok("export", "--db", str(path), "--model", "fast", "--user", "anna", *more).stderr
+        assert (f"of {whose} requests" in said) == (whose > 0)
+        assert "Note" not in commands.ok("export", "--db", str(path), *more).stderr
+
+
 def test_long_names_are_broken_and_amounts_are_not(commands: Commands) -> None:
     path, name = commands.folder / "long.db", "x" * 90
     with ledger(path, zone=ZONE) as db:
@@ -276,8 +296,10 @@ def test_what_it_comes_to(kept: Path) -> None:
     half_ms = start_ms + (end_ms - start_ms) // 2
     then, after = (read_month_report(reports, question, at_ms) for at_ms in (half_ms, end_ms))
     assert after.outlook.forecast_pusd is None
+    assert after.outlook.projection is not None
     assert after.outlook.projection.month_pusd == after.total.cost_pusd
     assert then.outlook.forecast_pusd is not None
+    assert then.outlook.projection is not None
     assert then.outlook.projection.month_pusd == then.outlook.forecast_pusd >= then.total.cost_pusd
     young = read_month_report(reports, question, start_ms + HOUR_MS)
     assert young.outlook.forecast_pusd is not None
@@ -287,6 +309,32 @@ def test_what_it_comes_to(kept: Path) -> None:
     assert found.outlook.break_even is not None
     anna = sum(row.cost_pusd for row in found.people if row.key[0] == "anna")
     assert found.outlook.break_even.margin_pusd == 10**16 - anna
+
+
+def test_a_month_that_is_too_young_foretells_nothing(tmp_path: Path) -> None:
+    """What the first hours cost is no month: it is projected once there is a forecast, or the month is over."""
+    path, zone = tmp_path / "young.db", ZoneInfo("UTC")
+    start_ms, end_ms = (int(datetime(2026, month, 1, tzinfo=zone).timestamp() * 1000) for month in (10, 11))
+    with ledger(path) as db:
+        first = made(1, start_ms + HOUR_MS, random.Random(1))
+        insert(db, [{**first, "state": "settled", "cost_pusd": 10**12}])
+    question = MonthQuestion("2026-10", start_ms, end_ms, zone, revenue_pusd=5 * 10**12)
+    young, next_day, after = (
+        read_month_report(SqliteReports(path), question, at_ms)
+        for at_ms in (start_ms + 2 * HOUR_MS, start_ms + DAY_MS + HOUR_MS, end_ms)
+    )
+    assert (young.total.cost_pusd, young.is_over) == (10**12, False)
+    for text in (report_text(young, "USD", 9), report_html(young, "USD", 9), report_csv(young, "USD")):
+        assert not re.search(r"Next \d+ months|Pays for itself|Margin|Break-even", text)
+    for text in (report_text(young, "USD", 9), report_html(young, "USD", 9)):
+        assert text.count("the month is too young") == 2  # in the outlook, and of the return
+    told = month_json(young, "USD")
+    assert (told["forecast"], told["projection"], told["break_even"]) == (None, None, None)
+    assert MonthDocument.model_validate(told).projection is None
+    assert read_outlook(SqliteReports(path), question, start_ms + 2 * HOUR_MS) == (10**12, young.outlook)
+    for report in (next_day, after):
+        text = report_text(report, "USD", 9)
+        assert ("Next 12 months" in text, "Pays for itself" in text, "too young" in text) == (True, True, False)
 
 
 def test_this_month_has_a_forecast_and_an_empty_ledger_a_page(commands: Commands, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import html
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -11,14 +13,17 @@ import pytest_asyncio
 
 from proxy.core.histogram import BOUNDS
 from proxy.core.money import usd_to_pusd
+from proxy.web.admin.report import MonthDocument, ProjectionDocument
 from proxy.web.dashboard.pages.model import buckets_of
 from tests.support.installation import ADMIN_TOKEN
+from tests.support.moved_clock import MovedClock
 from tests.support.raw import Answer
 from tests.support.stand import MODEL, Stand
 from tests.support.stand import stand as run_stand
 from tests.support.visitor import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+HALF_MS = int(datetime(2026, 9, 15, 12, tzinfo=UTC).timestamp() * 1000)  # a month that is old enough for a forecast
 SLOW: dict[str, Any] = {"completion_tokens": 40, "pace_ms": 5, "provider": "OpenAI"}
 
 
@@ -36,7 +41,7 @@ class Asked(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def asked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asked]:
-    async with run_stand(tmp_path_factory.mktemp("models")) as stand:
+    async with run_stand(tmp_path_factory.mktemp("models"), clock=MovedClock(HALF_MS)) as stand:
         for n in range(3):
             await stand.sim.behave(**SLOW)
             assert (await stand.chat({"stream": n > 0})).status == 200
@@ -148,6 +153,30 @@ async def test_a_projection_that_cannot_be_read(asked: Asked, query: str, words:
     page = await asked.page(f"/dashboard/projection?{query}")
     assert words in page.partition('class="problem"')[2]
     assert 'id="by-month"' in page
+
+
+async def test_a_month_that_is_too_young_is_not_projected(tmp_path: Path) -> None:
+    """What a few hours cost is no month: neither document has a month to come, and the page says why."""
+    first_ms = int(datetime(2026, 9, 1, 5, tzinfo=UTC).timestamp() * 1000)
+    async with run_stand(tmp_path, clock=MovedClock(first_ms)) as stand:
+        assert (await stand.chat()).status == 200
+        await stand.settled()
+        admin = Visitor(stand.port)
+        assert (await admin.log_in(ADMIN_TOKEN)).status == 303
+        found, month = [
+            (await stand.ask("GET", f"/admin/v1/{path}?revenue=%24500/month", token=ADMIN_TOKEN)).json()["data"]
+            for path in ("projection", "report")
+        ]
+        assert ProjectionDocument.model_validate(found).model_dump(mode="json", by_alias=True) == found
+        assert MonthDocument.model_validate(month).model_dump(mode="json", by_alias=True) == month
+        assert found["spent_pusd"] == month["total"]["cost_pusd"] > 0
+        assert (found["month_pusd"], found["months"], found["break_even"]) == (None, [], None)
+        assert (month["forecast"], month["projection"], month["break_even"]) == (None, None, None)
+        for query in ("", "?growth=10%25/month&revenue=$500/month"):
+            page = await Asked(stand, admin).page(f"/dashboard/projection{query}")
+            assert "This month is too young for a forecast" in page
+            assert not [words for words in ("12 months</div>", "Does it pay?", 'class="problem"') if words in page]
+            assert rows(page, "ahead") == []
 
 
 @pytest.mark.parametrize("growth", ["-60%25/month", "45%25/month", "0%25/month", "-99%25/year"])

@@ -65,7 +65,7 @@ MUTATIONS: Final = (
     Mutation(
         "everything-in-every-part",
         "What the models of a pattern cost is shown as what all of them cost.",
-        (Patch("usage_part:_matching", "fnmatchcase(row.key[place], value)", "True"),),
+        (Patch("usage_part:_has_values", "fnmatchcase(key[word], value)", "True"),),
         (f"{_FIGURES}usage_is_read_of_a_part_and_sorted",),
     ),
     Mutation(
@@ -73,6 +73,24 @@ MUTATIONS: Final = (
         "What one model cost is shown as what all of them cost.",
         (Patch("read_usage_part", "replace(wanted, only=tuple(exact.items()))", "wanted"),),
         (f"{_FIGURES}usage_is_read_of_a_part_and_sorted",),
+    ),
+    Mutation(
+        "a-part-that-counts-its-tags",
+        "The total of a part of the requests, by tag, has a request once for each of its tags.",
+        (Patch("read_matching_usage", '"tag" not in by', "True"),),
+        ("tests/storage/test_export_formats.py::test_a_summary_of_some_has_each_request_once",),
+    ),
+    Mutation(
+        "a-morning-is-a-month",
+        "What the first hours of a month cost is projected as what a whole month costs.",
+        (
+            Patch(
+                "finance:_outlook",
+                "total.cost_pusd if is_over else expected",
+                "total.cost_pusd if expected is None else expected",
+            ),
+        ),
+        ("tests/cli/test_report.py::test_a_month_that_is_too_young_foretells_nothing",),
     ),
     Mutation(
         "half-hours-that-were-removed",

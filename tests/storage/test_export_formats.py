@@ -232,3 +232,66 @@ def test_a_summary_of_some(made: Path) -> None:
     alone: Iterator[Chunk] = summary_chunks(source_of(made), ("month",), Selection((), users=("anna",)), "csv")
     of_anna = total_of(made, "SELECT sum(cost_pusd) FROM usage_hourly WHERE user = 'anna'")
     assert int(rows_of(alone)[-1]["cost_pusd"]) == of_anna
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a ledger whose rows are all there: some asked for a preset, some have two tags, some were corrected."""
+    path = tmp_path_factory.mktemp("asked") / "tollkeeper.db"
+    with ledger(path) as connection:
+        rows = fill(connection, 200, step_ms=HOUR_MS)
+        connection.execute("UPDATE requests SET requested_model = 'fast' WHERE id % 3 = 0")
+        connection.execute("""UPDATE requests SET tags = '{"customer": "acme", "job": 7}' WHERE id % 2 = 0""")
+        late = [Correction(row["id"], row["cost_pusd"] + 5, "late", "bill") for row in rows if row["cost_pusd"]]
+        correct(connection, late[::4], START_MS + 40 * DAY_MS)
+    return path
+
+
+def sums_of(path: Path, selection: Selection, *words: str) -> tuple[int, int]:
+    """Return the requests and the cost that a summary has in its total."""
+    last = rows_of(summary_chunks(source_of(path), words, selection, "csv"))[-1]
+    return int(last["requests"]), int(last["cost_pusd"])
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection((), models=("openai/*",)),
+        Selection((), models=("fast", "meta/llama")),
+        Selection((), users=("anna", "bob")),
+        Selection((), users=("anna",), models=("*",)),
+    ],
+)
+def test_a_summary_of_some_has_each_request_once(asked: Path, selection: Selection) -> None:
+    wanted = sums_of(asked, selection, "user", "model")
+    assert wanted > (0, 0)
+    for words in (("tag",), ("tag", "model"), ("tag", "user", "requested_model"), ("month",), ("key",)):
+        assert sums_of(asked, selection, *words) == wanted, words
+
+
+@pytest.mark.parametrize("models", [("fast",), ("openai/*",), ("openai/*", "fast"), ("[!o]*",), ("none",)])
+def test_a_model_is_the_one_that_answered_or_that_was_asked_for(
+    asked: Path, tmp_path: Path, models: tuple[str, ...]
+) -> None:
+    """Rows, sums and charges are of the same requests; of removed ones the model that answered is known alone."""
+    selection = Selection(models=models)
+
+    def exported(path: Path) -> int:
+        return sum(int(row["cost_pusd"] or 0) for row in rows_of(SqliteReports(path).export_csv(selection)))
+
+    def charged(path: Path) -> int:
+        return sum(int(row["x_CostPusd"]) for row in charges_of(path, selection))
+
+    pusd = exported(asked)
+    assert (pusd > 0) == (models != ("none",))
+    assert pusd == sums_of(asked, selection, "month")[1] == charged(asked)
+    path = tmp_path / "cut.db"
+    with sqlite3.connect(asked) as whole, sqlite3.connect(path) as copy:
+        whole.backup(copy)
+        answered = "CASE WHEN model IS NULL THEN '' WHEN model LIKE 'openai/%' THEN 'openai/*' ELSE '[!o]*' END"
+        gone = dict(copy.execute(f"SELECT {answered}, sum(cost_pusd) FROM usage WHERE user = 'bob' GROUP BY 1"))  # noqa: S608 - a constant
+        copy.execute("DELETE FROM requests WHERE user = 'bob'")
+    whole.close()
+    copy.close()
+    removed = sum(gone.get(model, 0) for model in models)
+    assert exported(path) + removed == sums_of(path, selection, "month")[1] == charged(path)

@@ -17,6 +17,8 @@ from proxy.policy.quota.window import HOUR_MS
 from proxy.storage.adjustment import Correction
 from proxy.storage.spending import (
     OTHERS,
+    ROLLED_WORDS,
+    ROW_WORDS,
     USAGE_WORDS,
     SpendingRow,
     SpendingSums,
@@ -28,7 +30,7 @@ from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.migrations import migrate
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import remove_rows
-from proxy.storage.usage_series import read_usage_series
+from proxy.storage.usage_series import read_usage_series, series_word
 from tests.storage.booked_rows import DAY_MS, START_MS, USERS, book, book_many, booked
 from tests.storage.made_rows import fill, ledger
 
@@ -231,6 +233,24 @@ def test_the_dearest_and_the_rest(tmp_path: Path) -> None:
 def test_what_is_no_list_of_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"write some of user, .* tag:NAME"):
         read_usage_words(text)
+
+
+@pytest.mark.parametrize("by", [(word,) for word in (*ROLLED_WORDS, *ROW_WORDS, "tag:job")] + [("tag:job", "day")])
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_chart_of_any_word_adds_up(tmp_path: Path, by: tuple[str, ...], count: int) -> None:
+    path = tmp_path / "ledger.db"
+    with ledger(path) as db:
+        fill(db, 60, step_ms=HOUR_MS)
+        db.execute("""UPDATE requests SET tags = '{"job": ' || (id / 4096 % 5) || '}' WHERE id / 4096 % 7""")
+        db.execute("DELETE FROM requests WHERE id IN (SELECT id FROM requests ORDER BY id LIMIT 9)")
+    if series_word(by) is None:
+        assert by == ("tag",)  # a request counts under each of them
+        return
+    found = read_usage_series(SqliteReports(path), UsageSelection(by), count, UTC)
+    assert figures(SpendingRow.total([*found.rows, *found.others])) == figures(usage(path).total)
+    assert len({row.key[0] for row in found.rows}) <= count
+    if "tag:job" in by:
+        assert {row.key[0] for row in found.others} == {OTHERS}
 
 
 async def test_what_was_removed_is_among_the_others_of_a_chart(tmp_path: Path) -> None:

@@ -2,18 +2,24 @@
 
 import asyncio
 import json
+import random
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
 from click.testing import CliRunner
 
 from proxy.cli import tollkeeper
+from proxy.core.clock import SystemClock
 from proxy.web.admin.report import MonthDocument, ProjectionDocument
+from tests.storage.made_rows import insert, made
 from tests.support.installation import ADMIN_TOKEN
 from tests.support.patience import eventually
 from tests.support.stand import MODEL, Stand
 
 SPARE = "google/gemini-2.5-flash"
+DAY_MS = 86_400_000
 
 
 async def read(stand: Stand, path: str) -> Any:
@@ -62,6 +68,7 @@ async def test_usage_takes_the_words_of_the_command_line(stand: Stand) -> None:
         ("sort=colour", "sort"),
         ("series=2&top=2", "series"),
         ("by=day,user,model&series=2", "series"),
+        ("by=tag,day&series=2", "series"),
     ):
         answer = await stand.ask("GET", f"/admin/v1/usage?{query}", token=ADMIN_TOKEN)
         error = answer.json()["error"]
@@ -90,6 +97,12 @@ async def test_usage_is_read_of_a_part_and_sorted(stand: Stand) -> None:
     assert [row["key"]["model"] for row in ordered] == [SPARE]
     named = (await read(stand, "usage?by=model&sort=name"))["rows"]
     assert [row["key"]["model"] for row in named] == sorted([MODEL, SPARE])
+    for by in ("tag:a", "tag:a,day"):
+        of_tag = (await read(stand, f"usage?by={by}&series=1"))["rows"]
+        assert [(one["key"]["tag:a"], one["requests"], one["is_other"]) for one in of_tag] == [
+            ("1", 2, False),
+            ("", 1, True),
+        ]
     over_time = (await read(stand, "usage?by=day,model&series=1"))["rows"]
     assert [(one["key"]["model"], one["is_other"]) for one in over_time] == [(SPARE, False), ("", True)]
     assert sum(one["cost_pusd"] for one in over_time) == whole["total"]["cost_pusd"]
@@ -118,10 +131,18 @@ async def test_refusals_are_counted(stand: Stand) -> None:
         assert (answer.status, answer.json()["error"]["param"]) == (400, param)
 
 
+def _spend_before(stand: Stand) -> None:
+    """Write a request of three days ago, so that a month that has just begun has a forecast."""
+    with closing(sqlite3.connect(stand.database, isolation_level=None)) as db:
+        row = made(1, SystemClock().now_ms() - 3 * DAY_MS, random.Random(1))
+        insert(db, [{**row, "state": "settled", "cost_pusd": 10**9}])
+
+
 async def test_a_month_is_what_the_command_line_says(stand: Stand) -> None:
     for n in range(3):
         assert (await stand.chat({"max_tokens": 5 + n})).status == 200
     await stand.settled(3)
+    _spend_before(stand)
     config = str(stand.folder / "config.yaml")
     words = ["--growth", "5%/month", "--roi", "--revenue", "$10/month", "--cost-of", "user=anna"]
     said = await asyncio.to_thread(CliRunner().invoke, tollkeeper, ["report", "--json", "-c", config, *words])

@@ -131,8 +131,17 @@ def selected(selection: Selection, after: int, upto: int) -> tuple[str, dict[str
         conditions.append("r.user IN (SELECT value FROM json_each(:users))")
         values["users"] = orjson.dumps(selection.users).decode()
     if selection.models:
-        conditions.append(
-            "EXISTS (SELECT 1 FROM json_each(:models) WHERE r.model GLOB value OR r.requested_model GLOB value)"
-        )
-        values["models"] = orjson.dumps(selection.models).decode()
+        conditions.append(of_models("r.model", "r.requested_model"))
+        values["models"] = models_value(selection)
     return " AND ".join(conditions), values
+
+
+def of_models(*columns: str) -> str:
+    """Return the condition that one of the columns is a model of the selection, whose models_value() is :models."""
+    names = " OR ".join(f"{column} GLOB value" for column in columns)
+    return f"EXISTS (SELECT 1 FROM json_each(:models) WHERE {names})"  # noqa: S608 - columns
+
+
+def models_value(selection: Selection) -> str:
+    """Return the models of a selection for of_models()."""
+    return orjson.dumps([glob.replace("[!", "[^") for glob in selection.models]).decode()  # as GLOB writes it

@@ -6,10 +6,10 @@ the ledger holds, to the pico-dollar, whatever retention has removed.
 
 import sqlite3
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
 from proxy.storage.export import Selection
 from proxy.storage.focus import ChargeOwner, ChargeSlice, ChargeTokens, FocusCharge
+from proxy.storage.sqlite.export import models_value, of_models
 from proxy.storage.sqlite.usage import id_range
 
 _DAY_MS = 86_400_000
@@ -27,24 +27,25 @@ SELECT {_WHOSE}, token_id, endpoint,
         ELSE key_id END AS paid_key_id,
     ifnull(CASE WHEN attempts > 1 THEN (SELECT served_by FROM attempt_rows WHERE request_id = r.id AND n = r.attempts)
         ELSE served_by END, '') AS host,
-    is_byok, sum(upstream_cost_pusd), count(*), {_SUMS}
+    is_byok, {{is_chosen}}, sum(upstream_cost_pusd), count(*), {_SUMS}
 FROM requests r
-WHERE id >= ? AND id <= ? AND started_ms >= ? AND started_ms < ? AND state IN ('settled', 'released')
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+WHERE id >= :first AND id <= :last AND started_ms >= :start AND started_ms < :end AND state IN ('settled', 'released')
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 """  # noqa: S608 - constants of this file
 _HOURS = f"""
-SELECT user, group_name, model, provider, use_case, sum(requests), {_SUMS} FROM usage_hourly
-WHERE hour_ms >= ? AND hour_ms < ? GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+SELECT user, group_name, model, provider, use_case, {{is_chosen}}, sum(requests), {_SUMS} FROM usage_hourly
+WHERE hour_ms >= :start AND hour_ms < :end GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """  # noqa: S608 - as above
 _LATE = """
 SELECT user, group_name, model, provider, use_case, sum(amount_pusd) FROM adjustments
 WHERE at_ms >= ? AND at_ms < ? GROUP BY 1, 2, 3, 4, 5
 """
 _CORRECTIONS = f"""
-SELECT at_ms / {_DAY_MS}, strftime('%Y-%m', ts_ms / 1000, 'unixepoch') AS month, user, group_name, model, provider,
-    use_case, ifnull(charged_key, ''), reason, source, min(ts_ms), sum(amount_pusd)
-FROM adjustments WHERE ts_ms >= ? AND ts_ms < ?
+SELECT at_ms / {_DAY_MS}, strftime('%Y-%m', ts_ms / 1000, 'unixepoch') AS month, a.user, a.group_name, a.model,
+    a.provider, a.use_case, ifnull(charged_key, ''), reason, source, min(ts_ms), sum(amount_pusd)
+FROM adjustments a LEFT JOIN requests r ON r.id = a.request_id
+WHERE ts_ms >= :start AND ts_ms < :end AND {{is_chosen}}
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 HAVING sum(amount_pusd) <> 0 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 """  # noqa: S608 - as above
 
@@ -63,32 +64,38 @@ def charge_slices(connection: sqlite3.Connection, selection: Selection) -> Itera
         next_ms = min((at_ms // _DAY_MS + 1) * _DAY_MS, end_ms)
         connection.execute("BEGIN")  # rows, roll-up and adjustments of one moment
         try:
-            charges = list(_day(connection, at_ms, next_ms, names))
+            charges = list(_day(connection, selection, at_ms, next_ms, names))
         finally:
             connection.execute("COMMIT")
         at_ms = next_ms
-        yield ChargeSlice(_selected(charges, selection), (at_ms - start_ms) / (end_ms - start_ms))
-    yield ChargeSlice(_selected(list(_corrections(connection, selection)), selection), 1.0)
+        yield ChargeSlice(_of_users(charges, selection), (at_ms - start_ms) / (end_ms - start_ms))
+    yield ChargeSlice(_of_users(list(_corrections(connection, selection)), selection), 1.0)
 
 
-def _selected(charges: list[FocusCharge], selection: Selection) -> list[FocusCharge]:
-    return [
-        charge
-        for charge in charges
-        if (not selection.users or charge.whose.user in selection.users)
-        and (not selection.models or any(fnmatchcase(charge.whose.model, glob) for glob in selection.models))
-    ]
+def _of_users(charges: list[FocusCharge], selection: Selection) -> list[FocusCharge]:
+    return [charge for charge in charges if not selection.users or charge.whose.user in selection.users]
 
 
-def _day(connection: sqlite3.Connection, start_ms: int, end_ms: int, names: dict[int, str]) -> Iterator[FocusCharge]:
+def _of_models(query: str, selection: Selection, *columns: str) -> str:
+    """Return a statement that tells whether one of the columns is a model of the selection; without any all are."""
+    return query.format(is_chosen=of_models(*columns) if selection.models else "1")
+
+
+def _day(
+    connection: sqlite3.Connection, selection: Selection, start_ms: int, end_ms: int, names: dict[int, str]
+) -> Iterator[FocusCharge]:
     known: dict[ChargeOwner, list[int]] = {}  # requests, cost and tokens that rows and adjustments account for
-    ids = id_range(connection, start_ms, end_ms)
-    for row in connection.execute(_ROWS, (*ids, start_ms, end_ms)):
-        whose, figures = ChargeOwner(*row[:5]), row[12:]
-        token, endpoint, key, key_id, host, is_byok, upstream_pusd = row[5:12]
+    first, last = id_range(connection, start_ms, end_ms)
+    values = {"start": start_ms, "end": end_ms, "models": models_value(selection)}
+    query = _of_models(_ROWS, selection, "r.model", "r.requested_model")
+    for row in connection.execute(query, {**values, "first": first, "last": last}):
+        whose, figures = ChargeOwner(*row[:5]), row[13:]
+        token, endpoint, key, key_id, host, is_byok, is_chosen, upstream_pusd = row[5:13]
         found = known.setdefault(whose, [0] * len(figures))
         for n, figure in enumerate(figures):
             found[n] += figure
+        if not is_chosen:
+            continue
         requests, cost_pusd, *tokens = figures
         yield FocusCharge(
             start_ms,
@@ -108,17 +115,18 @@ def _day(connection: sqlite3.Connection, start_ms: int, end_ms: int, names: dict
         )
     for *late, amount_pusd in connection.execute(_LATE, (start_ms, end_ms)):
         known.setdefault(ChargeOwner(*late), [0] * (2 + len(_TOKENS)))[1] += amount_pusd
-    yield from _beyond_rows(connection, start_ms, end_ms, known)
+    hours = connection.execute(_of_models(_HOURS, selection, "model"), values)
+    yield from _beyond_rows(hours, start_ms, end_ms, known)
 
 
 def _beyond_rows(
-    connection: sqlite3.Connection, start_ms: int, end_ms: int, known: dict[ChargeOwner, list[int]]
+    hours: sqlite3.Cursor, start_ms: int, end_ms: int, known: dict[ChargeOwner, list[int]]
 ) -> Iterator[FocusCharge]:
     """Yield what the roll-up has more than its rows and adjustments: requests whose rows retention has removed."""
-    for row in connection.execute(_HOURS, (start_ms, end_ms)):
-        whose, figures = ChargeOwner(*row[:5]), row[5:]
+    for row in hours:
+        whose, is_chosen, figures = ChargeOwner(*row[:5]), row[5], row[6:]
         missing = [figure - of for figure, of in zip(figures, known.get(whose, [0] * len(figures)), strict=True)]
-        if any(missing):
+        if is_chosen and any(missing):
             requests, cost_pusd, *tokens = missing
             yield FocusCharge(
                 start_ms,
@@ -132,8 +140,10 @@ def _beyond_rows(
 
 
 def _corrections(connection: sqlite3.Connection, selection: Selection) -> Iterator[FocusCharge]:
-    span = (selection.since_ms or 0, 1 << 62 if selection.until_ms is None else selection.until_ms)
-    for day, _, *whose, key, reason, source, ts_ms, amount_pusd in connection.execute(_CORRECTIONS, span):
+    end_ms = 1 << 62 if selection.until_ms is None else selection.until_ms
+    values = {"start": selection.since_ms or 0, "end": end_ms, "models": models_value(selection)}
+    query = _of_models(_CORRECTIONS, selection, "a.model", "r.requested_model")
+    for day, _, *whose, key, reason, source, ts_ms, amount_pusd in connection.execute(query, values):
         yield FocusCharge(
             day * _DAY_MS,
             (day + 1) * _DAY_MS,

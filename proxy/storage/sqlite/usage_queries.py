@@ -47,6 +47,7 @@ _OF_ROW = {
     "key": "ifnull(ifnull(w.provider, r.target_provider) || '/' || ifnull(w.key, r.key), '')",
     "tag": "ifnull(t.key || '=' || t.value, '')",
 }
+_TAG_OF_ROW = "ifnull((SELECT CAST(value AS TEXT) FROM json_each(r.tags) WHERE key = :tag{}), '')"
 # By key each attempt's cost goes to its key. All else that the request has goes to the last one's: its tokens, and the
 # request itself.
 _IS_LAST = "(w.n IS NULL OR w.n = (SELECT max(n) FROM attempt_rows WHERE request_id = r.id))"
@@ -84,7 +85,9 @@ class UsageQueries:
         kept, kept_names = wanted.kept or (None, ())
         only = [word for word, _ in wanted.only]
         self.days, self.hours = _rolled(self.rolled, kept, only, is_of_user=wanted.user is not None)
-        columns: list[dict[str, str]] = [_OF_ROW, _OF_ROW_IF_KEPT | _OF_ADJUSTMENT]
+        tags = [word for word in words if word.startswith(TAG)]
+        of_tags = {word: _TAG_OF_ROW.format(n) for n, word in enumerate(tags)}
+        columns: list[dict[str, str]] = [_OF_ROW | of_tags, _OF_ROW_IF_KEPT | _OF_ADJUSTMENT | of_tags]
         conditions = [_only(only, each) for each in columns]
         if kept is not None:
             columns = [{**each, kept: _kept(each[kept])} for each in columns]
@@ -97,8 +100,7 @@ class UsageQueries:
         )
         self.values: dict[str, Any] = {"user": wanted.user, "kept": orjson.dumps(kept_names).decode()}
         self.values |= {f"only{n}": value for n, (_, value) in enumerate(wanted.only)}
-        tags = [word.removeprefix(TAG) for word in words if word.startswith(TAG)]
-        self.tags = {f"tag{n}": name for n, name in enumerate(tags)}
+        self.tags = {f"tag{n}": word.removeprefix(TAG) for n, word in enumerate(tags)}
 
     def rolled_part(self, key: tuple[str, ...]) -> tuple[str, ...]:
         """Return what the roll-up knows of a key."""
@@ -140,7 +142,7 @@ def _kept(column: str) -> str:
 
 def _requests(words: list[str], columns: Mapping[str, str], condition: str, *, is_timed: bool) -> str:
     by_key = "key" in words
-    keys = [*(["r.started_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, columns) for word in words)]
+    keys = [*(["r.started_ms / :quantum"] if is_timed else []), *(columns[word] for word in words)]
     figures = ["1", "r.error IS NOT NULL", "ifnull(r.input_tokens, 0)", "ifnull(r.output_tokens, 0)"]
     figures += [_COST_OF_KEY if by_key else "ifnull(r.cost_pusd, 0)"]
     figures += [f"ifnull(r.{name}, 0)" for name in _PARTS]
@@ -159,7 +161,7 @@ def _requests(words: list[str], columns: Mapping[str, str], condition: str, *, i
 
 
 def _adjustments(words: list[str], columns: Mapping[str, str], condition: str, *, is_timed: bool) -> str:
-    keys = [*(["a.at_ms / :quantum"] if is_timed else []), *(_key_of_row(word, words, columns) for word in words)]
+    keys = [*(["a.at_ms / :quantum"] if is_timed else []), *(columns[word] for word in words)]
     figures = ["sum(a.amount_pusd)" if n == COST else "sum(0)" for n in range(FIGURES)]
     return (
         f"SELECT {''.join(f'{key}, ' for key in keys)} {', '.join(figures)}"  # noqa: S608 - constants of this file
@@ -171,13 +173,6 @@ def _adjustments(words: list[str], columns: Mapping[str, str], condition: str, *
 
 def _tags(words: list[str]) -> str:
     return " LEFT JOIN json_each(r.tags) t" if "tag" in words else ""
-
-
-def _key_of_row(word: str, words: list[str], columns: Mapping[str, str]) -> str:
-    if not word.startswith(TAG):
-        return columns[word]
-    number = [other for other in words if other.startswith(TAG)].index(word)
-    return f"ifnull((SELECT CAST(value AS TEXT) FROM json_each(r.tags) WHERE key = :tag{number}), '')"  # noqa: S608 - a number
 
 
 def _group(count: int) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from proxy.core.money import MAX_PUSD, pusd_to_usd
 from proxy.policy.exchange_rates import plain_text
-from proxy.policy.projection import project, read_growth, read_revenue
+from proxy.policy.projection import Projection, project, read_growth, read_revenue
 from proxy.storage.finance import (
     USE_CASE,
     MonthQuestion,
@@ -28,6 +28,7 @@ from proxy.web.admin.route import AdminAnswer, AdminQuery, AdminRequest, AdminRo
 from proxy.web.admin.usage import ChargedBefore, LateCost, charged_json, late_json
 
 _MONTHS_OF_YEAR = 12
+_TOO_YOUNG = "Null: the month is too young for a forecast."
 
 
 class MonthFigures(BaseModel):
@@ -189,8 +190,8 @@ class MonthDocument(BaseModel):
     flagged: int
     run_rate: RunRate
     forecast: MonthForecast | None = Field(description="Null: the month is over, or too young to tell.")
-    projection: ReportProjection
-    break_even: RevenueComparison | None = Field(description="Null without a revenue.")
+    projection: ReportProjection | None = Field(description=_TOO_YOUNG)
+    break_even: RevenueComparison | None = Field(description=f"Null without a revenue. {_TOO_YOUNG}")
 
 
 class ProjectedMonth(BaseModel):
@@ -208,7 +209,8 @@ class ProjectedMonth(BaseModel):
 class ProjectionDocument(BaseModel):
     """What the coming months cost if each is by growth more than the one before; the first one follows this month.
 
-    spent: in this month so far. month_usd: what this month comes to, by the forecast where there is one.
+    spent: in this month so far. month_usd: what this month comes to, by the forecast; without one this month is too
+    young to project from: month_usd is null, and there are no months.
     """
 
     month: str
@@ -217,12 +219,12 @@ class ProjectionDocument(BaseModel):
     spent_usd: str
     spent_pusd: int
     run_rate: RunRate
-    forecast: MonthForecast | None
+    forecast: MonthForecast | None = Field(description="Null: this month is too young to tell.")
     growth_per_month: str
-    month_usd: str
-    month_pusd: int
+    month_usd: str | None = Field(description=_TOO_YOUNG)
+    month_pusd: int | None
     months: list[ProjectedMonth]
-    break_even: RevenueComparison | None
+    break_even: RevenueComparison | None = Field(description=f"Null without a revenue. {_TOO_YOUNG}")
 
 
 class OutlookFilter(AdminQuery):
@@ -273,8 +275,8 @@ async def _project(request: AdminRequest) -> AdminAnswer:
             "made_at": moment_text(request.now_ms),
             **_amount("spent", spent_pusd),
             **_pace(outlook),
-            "growth_per_month": plain_text(outlook.projection.growth - 1),
-            **_amount("month", outlook.projection.month_pusd),
+            "growth_per_month": plain_text(question.growth - 1),
+            **_amount("month", None if outlook.projection is None else outlook.projection.month_pusd),
             "months": months,
             "break_even": _break_even(question, outlook),
         }
@@ -333,12 +335,16 @@ def month_json(report: MonthReport, currency: str) -> dict[str, Any]:
         "pending": report.rest.pending,
         "flagged": report.rest.flagged,
         **_pace(outlook),
-        "projection": {
-            "growth_per_month": plain_text(outlook.projection.growth - 1),
-            **_amount("month", outlook.projection.month_pusd),
-            "months": {str(months): _amount("cost", pusd) for months, pusd in outlook.projection.sums_pusd.items()},
-        },
+        "projection": None if outlook.projection is None else _projection(outlook.projection),
         "break_even": _break_even(question, outlook),
+    }
+
+
+def _projection(projection: Projection) -> dict[str, Any]:
+    return {
+        "growth_per_month": plain_text(projection.growth - 1),
+        **_amount("month", projection.month_pusd),
+        "months": {str(months): _amount("cost", pusd) for months, pusd in projection.sums_pusd.items()},
     }
 
 
@@ -407,6 +413,8 @@ def _pace(outlook: SpendingOutlook) -> dict[str, Any]:
 
 
 def _months(question: MonthQuestion, outlook: SpendingOutlook, count: int) -> list[dict[str, Any]]:
+    if outlook.projection is None:
+        return []
     projection, months, sum_pusd = outlook.projection, [], 0
     for number, pusd in enumerate(project(projection.month_pusd, projection.growth, count), 1):
         sum_pusd += pusd

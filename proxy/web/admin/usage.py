@@ -129,8 +129,8 @@ class UsageFilter(PeriodFilter):
         default=None,
         ge=1,
         le=1000,
-        description="For a chart over time, with one word beside those of time in by: the so many that cost the most in"
-        " all, and all others of each time in one row.",
+        description="For a chart over time, with one word beside those of time in by, other than tag: the so many that"
+        " cost the most in all, and all others of each time in one row.",
     )
 
     @property
@@ -176,7 +176,9 @@ async def _show(request: AdminRequest) -> AdminAnswer:
         if query.top is not None or query.where:
             raise invalid_query("series", "send it, or top, or words that have to have a value")
         if series_word(words) is None:
-            raise invalid_query("series", "by needs one word, such as model, beside those of time")
+            raise invalid_query(
+                "series", "by needs one word other than tag, such as model or tag:NAME, beside those of time"
+            )
     bounds = since_ms, until_ms
     asked = _UsageAsked(query, words, bounds, currency, snapshot.zone)
     if asked.is_long:

@@ -46,7 +46,7 @@ async def _show(request: DashboardRequest) -> Page:
         "problem": problem,
         "found": found,
         "growth": f"{share_text(abs(growth))} {'more' if growth > 0 else 'less'}",
-        "sums": {number: found["months"][int(number) - 1]["sum_pusd"] for number in SPANS},
+        "sums": {number: found["months"][int(number) - 1]["sum_pusd"] for number in SPANS if found["months"]},
         "break_even": found["break_even"],
         "month_chart": _month_chart(found, flat, double, count),
         "sum_chart": _sum_chart(found, flat, double, count),
