@@ -128,6 +128,8 @@ async def _amend(context: RequestContext, hops: Hops, recorder: Recorder, servic
         failed.fail(sent.failure._replace(kind=UNSUITED), bound_refused(failed.provider, change.field))
         failed.error_body = b""
         return None
+    if change.sets_bound:
+        reservation.tell_bound(failed.target, change.bound)
     attempt = hops.amended()
     attempt.form, attempt.change = change.form, change
     return attempt

@@ -122,11 +122,14 @@ class Endpoint(Struct, frozen=True):
         return ERROR_BODIES[self.errors](error, request_id)
 
     def with_maximum(self, body: dict[str, Any], tokens: int | None) -> dict[str, Any]:
-        """Write how long the answer may be, under the names that the client used, else under the first."""
+        """Write how long the answer may be, under the names that the client used, else under the first.
+
+        No name says more than before: of two that differ a model may obey either.
+        """
         if tokens is None or not self.maximum:
             return body
-        names = [name for name in self.maximum if body.get(name) is not None] or [self.maximum[0]]
-        return {**body, **dict.fromkeys(names, tokens)}
+        named = {name: body[name] for name in self.maximum if body.get(name) is not None} or {self.maximum[0]: tokens}
+        return {**body, **{name: min(old, tokens) if type(old) is int else tokens for name, old in named.items()}}
 
     def others(self, body: dict[str, Any]) -> tuple[str, ...]:
         """Return the fallback models that the checked body names beside the one asked for."""

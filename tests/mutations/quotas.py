@@ -152,7 +152,7 @@ MUTATIONS: Final = (
     Mutation(
         "lowered-without-a-word",
         "max_tokens is lowered and the client is not told.",
-        (Patch("reserve", "admission.max_tokens if admission.lowered else None", "None"),),
+        (Patch("reserve", "_told(context, route, sent, admission, wanted.facts, services)", "None"),),
         (f"{_CLAMP}lowered_to_half_of_what_is_left",),
     ),
     Mutation(

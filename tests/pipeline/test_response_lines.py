@@ -28,7 +28,11 @@ def passed_lines(secret: str) -> str:
 
 def test_lines_are_the_headers_whatever_an_answer_carries() -> None:
     cases = itertools.product(
-        (None, "gzip", "br"), (None, 16), (None, "canned"), (CHAT, MESSAGES), (dict, lambda: {"x-left": "1"})
+        (None, "gzip", "br"),
+        (None, {("p", "m/\u00fc"): 16}, {("p", "other"): 16}),
+        (None, "canned"),
+        (CHAT, MESSAGES),
+        (dict, lambda: {"x-left": "1"}),
     )
     seen = set()
     for encoding, most, static, endpoint, told in cases:

@@ -74,9 +74,10 @@ async def test_a_client_that_names_no_maximum(opened: Open) -> None:
     assert (first["max_tokens"], second["max_tokens"]) == (MODEL_OUTPUT_MAX, 300)
 
 
-async def test_what_the_model_cannot_give_is_not_told_as_lowered(opened: Open) -> None:
+async def test_what_the_model_cannot_give_is_told_too(opened: Open) -> None:
+    """The client named more than was written."""
     place = await opened(world({"limits": {"cost": "$1000"}}))
-    assert (await place.chat(max_tokens=OPENCODE)).header(TOLD) is None
+    assert (await place.chat(max_tokens=OPENCODE)).header(TOLD) == str(MODEL_OUTPUT_MAX)
     (sent,) = await place.arrived(1)
     assert sent["max_tokens"] == MODEL_OUTPUT_MAX
 

@@ -254,7 +254,8 @@ async def test_a_bound_above_the_models_maximum(tmp_path: Path) -> None:
     async with place(tmp_path, limits=HARD, max_tokens=32_000) as found:
         found.one.refuse = refuse
         for _ in range(2):
-            assert (await found.ask("strict/m")).status == 200
+            answer = await found.ask("strict/m")
+            assert (answer.status, answer.header("x-tollkeeper-max-tokens")) == (200, "16384")
         assert [body["max_tokens"] for body in found.one.bodies] == [32_000, 16_384, 16_384]
 
 

@@ -122,15 +122,22 @@ def test_any_body(endpoint: Endpoint, fields: dict[str, Any]) -> None:
     sent = endpoint.with_maximum(parse_body(orjson.dumps(body)), 77)
     again = orjson.loads(dump_body(sent))
     for name, value in body.items():
-        assert again[name] == value or (name in endpoint.maximum and again[name] == 77)
-    assert not endpoint.maximum or 77 in [again.get(name) for name in endpoint.maximum]
-    assert all(again.get(name) in (77, None) for name in endpoint.maximum)
+        assert again[name] == value or (
+            name in endpoint.maximum and again[name] == 77 and (value is None or value > 77)
+        )
+    bounds = [again[name] for name in endpoint.maximum if again.get(name) is not None]
+    assert bool(bounds) == bool(endpoint.maximum)
+    assert all(bound <= 77 for bound in bounds)
     assert set(again) - set(body) <= {*endpoint.maximum[:1]}
 
 
 def test_the_maximum_is_written_where_the_client_wrote_it() -> None:
     assert CHAT.with_maximum({"max_completion_tokens": 9}, 5) == {"max_completion_tokens": 5}
     assert CHAT.with_maximum({"max_tokens": 9, "max_completion_tokens": 9}, 5) == dict.fromkeys(CHAT.maximum, 5)
+    assert CHAT.with_maximum({"max_tokens": 3, "max_completion_tokens": 9}, 5) == dict(
+        zip(CHAT.maximum, (3, 5), strict=True)
+    )
+    assert CHAT.with_maximum({"max_tokens": 3}, 5) == {"max_tokens": 3}
     assert CHAT.with_maximum({}, 5) == {"max_tokens": 5}
     assert RESPONSES.with_maximum({"max_tokens": 9}, 5) == {"max_tokens": 9, "max_output_tokens": 5}
     assert EMBEDDINGS.with_maximum({"max_tokens": 9}, 5) == {"max_tokens": 9}

@@ -1,5 +1,6 @@
 """Reserve the worst case of the most expensive target, in memory and on disk, before the first byte goes upstream."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
@@ -13,7 +14,7 @@ from proxy.core.limit_kinds import pieces_of
 from proxy.pipeline.admission.admit import Admission, AdmissionRefused, AdmissionRequest, admit
 from proxy.pipeline.admission.allowance import without_quotas
 from proxy.pipeline.admission.limit_errors import features_unpriced
-from proxy.pipeline.admission.output_bounds import takes_no_bound, with_output_bounds
+from proxy.pipeline.admission.output_bounds import lowered_maxima, takes_no_bound, with_output_bounds
 from proxy.pipeline.admission.unknown_model import unpriced
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.identity.identify import renew
@@ -68,11 +69,11 @@ async def reserve(
     try:
         streamed = route.body.get("stream") is True
         row = _row(context, route, first, admission, streamed)
-        route = bounded(context, route, admission.max_tokens, wanted.facts, services)
-        told = admission.max_tokens if admission.lowered else None
+        sent = bounded(context, route, admission.max_tokens, wanted.facts, services)
+        told = None if admission.max_tokens is None else _told(context, route, sent, admission, wanted.facts, services)
         amount_pusd, tokens = admission.amount_pusd, admission.tokens
         reservation = Reservation(
-            row, amount_pusd, route, context.identity, told, context.id, streamed, tokens, admission.pieces
+            row, amount_pusd, sent, context.identity, told, context.id, streamed, tokens, admission.pieces
         )
         is_made = True
     finally:
@@ -87,10 +88,19 @@ def bounded(
     """Return the route with the longest answer that is reserved for, as its targets take it; None: any length."""
     if max_tokens is not None:
         route = route.within(max_tokens)
-    if route.asked is None or not route.writes_maximum:
+    if route.asked is None or not route.rewrites_maximum:
         return route
     known = partial(known_of, context, services, route)
     return with_output_bounds(route, facts, context.identity.allowance, known)
+
+
+def _told(
+    context: RequestContext, before: Route, route: Route, admission: Admission, facts: BodyFacts, services: Services
+) -> Mapping[tuple[str, str], int] | None:
+    """Return what the client is told of the bound for each target, as lowered_maxima() has it."""
+    if not admission.lowered and (before.own_maximum is None or not route.rewrites_maximum):  # nearly always
+        return None
+    return lowered_maxima(before, route, facts, partial(known_of, context, services, before))
 
 
 class Quote(Struct, frozen=True):

@@ -25,7 +25,9 @@ def response_headers(context: RequestContext, attempt: Attempt) -> dict[str, str
     if context.told is not dict:  # nearly always
         headers.update(context.told())
     if attempt.told_max_tokens is not None:
-        headers["x-tollkeeper-max-tokens"] = str(attempt.told_max_tokens)
+        told = attempt.told_max_tokens.get((target.provider, target.model))
+        if told is not None:
+            headers["x-tollkeeper-max-tokens"] = str(told)
     headers["x-request-id"] = context.request_id
     headers["x-tollkeeper-model"] = target.model
     headers["x-tollkeeper-provider"] = target.provider

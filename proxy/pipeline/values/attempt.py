@@ -46,7 +46,7 @@ class Attempt(Struct, eq=False):
     result: AttemptResult
     streamed: bool = False  # asked for as a stream
     may_stream: bool = True  # the endpoint knows streams
-    told_max_tokens: int | None = None
+    told_max_tokens: Mapping[tuple[str, str], int] | None = None  # by provider and model; None: nothing was lowered
     checks: CheckRules | None = None
     check_fails: bool = False  # one that the answer does not pass counts as a failure
     answer: UpstreamResponse | None = None

@@ -81,6 +81,22 @@ class Route(Struct, frozen=True, eq=False, gc=False):
                 return False
         return True
 
+    @property
+    def own_maximum(self) -> int | None:
+        """Return the greatest bound of the answer that the client named; None: it named none."""
+        sent, found = self.body if self.asked is None else self.asked, None
+        for name in self.endpoint.maximum:
+            bound = sent.get(name)
+            if bound is not None and (found is None or bound > found):
+                found = bound
+        return found
+
+    @property
+    def rewrites_maximum(self) -> bool:
+        """Return whether the proxy wrote the bound of the answer, or a limit changed the one that the client named."""
+        own = self.own_maximum
+        return own is None or (self.max_tokens is not None and self.max_tokens < own)
+
     def within(self, max_tokens: int) -> "Route":
         """Return the route with the longest answer that a limit allows written into its body.
 
@@ -141,11 +157,11 @@ class Route(Struct, frozen=True, eq=False, gc=False):
         most, place = self.max_tokens, (target.provider, target.model)
         if self.maxima is not None and place in self.maxima:
             most = self.maxima[place]
-            bounds = [name for name in self.endpoint.maximum if type(body.get(name)) is int]
+            bounds = {name: body[name] for name in self.endpoint.maximum if type(body.get(name)) is int}
             if most is None:
                 body = {name: value for name, value in body.items() if name not in bounds}
-            else:
-                body = {**body, **dict.fromkeys(bounds, most)}
+            elif self.own_maximum is None and most > max(bounds.values(), default=most):
+                body = {**body, **dict.fromkeys(bounds, most)}  # the target takes none that is smaller
         if most is not None:
             for name in self.endpoint.maximum:
                 if type(body.get(name)) is int:
