@@ -72,7 +72,7 @@ def read_answer(body: bytes) -> ParsedAnswer | None:
 
 
 def is_cut_off(body: bytes) -> bool:
-    """Return whether a body begins as a JSON object and ends within it.
+    """Return whether a body begins as a JSON object and ends within it, or in something else (wire/broken_answer.py).
 
     It is the only sign of a break where a body ends with its connection.
     """

@@ -100,6 +100,81 @@ async def test_u7_json_without_a_length_that_ends_early(opened: Open, provider: 
     await place.works(provider)
 
 
+def _sized(body: bytes, length: int, ends: Step) -> tuple[Step, ...]:
+    named = head(200, "Content-Type: application/json", f"Content-Length: {length}")
+    return (named + body, Pause(0.02), ends)
+
+
+ENDED_EARLY = "the JSON of its answer ended early"
+FOLLOWED = "something follows the JSON of its answer"
+
+
+@pytest.mark.sampled(0.4)
+@BOTH
+@KINDS
+@pytest.mark.parametrize(
+    "flaw", ["longer", "longer, reset", "within", "half", "shorter", "followed", "chunks", "connection", "padding"]
+)
+async def test_u7_the_id_in_the_json_is_enough(opened: Open, provider: str, stream: bool, flaw: str) -> None:
+    """What came names the generation, and no header does: it is looked up all the same. JSON for a stream, too."""
+    place = await opened()
+    told = Told("gen-inside", COST_PUSD)
+    body = told.body()
+    size = len(body)
+    as_chunks = stream_head(type_="application/json")
+    as_it_comes = head(200, "Content-Type: application/json", "Connection: close")
+    steps, why = {
+        "longer": (_sized(body, size + 10, Close()), ""),
+        "longer, reset": (_sized(body, size + 10, Reset()), ""),
+        "within": (_sized(body[:-20], size, Close()), ""),
+        "half": (_sized(body[: size // 2], size, Reset()), ""),
+        "shorter": (_sized(body, size - 10, Close()), ENDED_EARLY),
+        "followed": ((plain(body + b"xx"),), FOLLOWED),
+        "chunks": ((as_chunks + chunk(body[:40]) + chunk(body[40:-20]), Close()), ""),
+        "connection": ((as_it_comes + body[:-20], Close()), ENDED_EARLY),
+        "padding": ((as_chunks + chunk(b"  ") + chunk(body[:-20]), Close()), ""),
+    }[flaw]
+    place.upstream.next(Turn(steps, {told.id: COST_PUSD}))
+    answer = clean(await place.chat(provider, stream=stream))
+    assert b'"upstream_broken"' in answer.body
+    assert why in answer.body.decode()
+    assert b"Once" not in answer.body
+    row = await place.booked()
+    assert row["generation_id"] == told.id
+    if provider == "openrouter":
+        assert (row["cost_pusd"], row["cost_source"], row["flags"]) == (COST_PUSD, "generation", "answer_broken")
+    else:
+        assert (row["cost_pusd"], row["cost_source"]) == (row["reserved_pusd"], "estimate")
+    await place.works(provider)
+
+
+async def test_u7_json_that_is_too_deep_to_be_read(opened: Open) -> None:
+    """It is passed on as it came, and looked up by what can be read of it."""
+    place = await opened()
+    told = Told("gen-deep", COST_PUSD)
+    body = told.body(annotations="DEEP").replace(b'"DEEP"', b"[" * 100_000 + b"]" * 100_000)
+    place.upstream.next(Turn((plain(body),), {told.id: COST_PUSD}))
+    answer = clean(await place.chat())
+    assert (answer.status, answer.body) == (200, body)
+    assert (await place.figures())[:3] == ("settled", COST_PUSD, "generation")
+    await place.works()
+
+
+async def test_u7_an_id_that_did_not_come_whole_is_none(opened: Open) -> None:
+    """A part of it could be another generation's."""
+    place = await opened()
+    told = Told("gen-inside", COST_PUSD)
+    steps = _sized(b'{"id": "gen-insi', len(told.body()), Close())
+    place.upstream.next(Turn(steps, {told.id: COST_PUSD, "gen-insi": 7}))
+    refused(await place.chat(), 502, "upstream_broken")
+    row = await place.booked()
+    assert row["generation_id"] is None
+    state, cost_pusd, source, flags = guessed(row, "openrouter")
+    told_so = ("upstream_broken", 502)
+    assert await place.figures() == (state, cost_pusd, source, f"answer_broken {flags}", *told_so)
+    await place.works()
+
+
 async def test_u7_json_without_a_length_that_is_whole(opened: Open) -> None:
     """The other side of it: an answer that ends with its connection is an answer."""
     place = await opened()

@@ -126,12 +126,15 @@ async def test_u16_very_many_tiny_chunks(opened: Open) -> None:
     await place.works()
 
 
-async def test_u16_an_answer_of_more_than_64_megabytes(opened: Open) -> None:
+@pytest.mark.parametrize("named", ["in the head", "in the JSON"])
+async def test_u16_an_answer_of_more_than_64_megabytes(opened: Open, named: str) -> None:
     """What is held back until its cost is known has an end."""
     place = await opened()
     told = Told("gen-endless", COST_PUSD)
     block = chunk(b"x" * MIB)
-    steps = (stream_head(f"X-Generation-Id: {told.id}", type_="application/json") + chunk(b'{"a": "'), *[block] * 66)
+    lines = [f"X-Generation-Id: {told.id}"] if named == "in the head" else []
+    begin = b'{"a": "' if lines else b'{"id": "gen-endless", "a": "'
+    steps = (stream_head(*lines, type_="application/json") + chunk(begin), *[block] * 66)
     place.upstream.next(Turn(steps, {told.id: COST_PUSD}))
     answer = clean(await place.chat())
     assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_broken")

@@ -132,6 +132,12 @@ CONTROLS: Final = (
         (f"{_TESTS}breaks.py::test_u7_json_that_ends_early[length-openrouter]",),
     ),
     _one(
+        "U7-id-in-the-JSON",
+        "What came of an answer that breaks off is dropped, and with it the id by which its cost is looked up.",
+        Patch("WholeRelay._note_id", "self.attempt_result.generation_id is None", "False"),
+        "breaks.py::test_u7_the_id_in_the_json_is_enough[within-openrouter-plain]",
+    ),
+    _one(
         "U8-only-done-ends",
         "Without [DONE] the bill at the end of a stream is not believed.",
         Patch("StreamMeter._note_usage", "self.error_seen or is_end", "False"),

@@ -8,7 +8,9 @@ from proxy.pipeline.relay.base import Relay
 from proxy.pipeline.relay.response_headers import response_headers, response_lines
 from proxy.pipeline.upstream.upstream_errors import error_in_answer
 from proxy.pipeline.values.settlement import HUNG_UP, Settlement
+from proxy.providers.generation import is_generation_id
 from proxy.providers.transport.base import TransportError
+from proxy.wire.broken_answer import broken_id, flaw_of
 from proxy.wire.error import error_of_message
 from proxy.wire.headers import headers_of
 from proxy.wire.parsed_answer import ParsedAnswer, is_cut_off, read_message, says_nothing
@@ -125,18 +127,32 @@ class WholeRelay(Relay):
         """Return the answer without its padding, which has gone to the client."""
         pieces: list[bytes] = []
         size = 0
-        while chunk := await self.answer.read():
-            if not pieces and chunk[:1] in _SPACES:
-                chunk = await self._pass_padding(chunk)
-                if not chunk:
-                    continue
-            self.answer.awaits_content = False
-            pieces.append(chunk)
-            size += len(chunk)
-            if size > _WHOLE_MAX_BYTES:
-                self.answer.abort()
-                raise TransportError("broken", "the answer is larger than 64 MiB", dispatched=True)
+        try:
+            while chunk := await self.answer.read():
+                if not pieces and chunk[:1] in _SPACES:
+                    chunk = await self._pass_padding(chunk)
+                    if not chunk:
+                        continue
+                self.answer.awaits_content = False
+                pieces.append(chunk)
+                size += len(chunk)
+                if size > _WHOLE_MAX_BYTES:
+                    break
+        except TransportError:
+            self._note_id(pieces)
+            raise
+        if size > _WHOLE_MAX_BYTES:
+            self.answer.abort()
+            self._note_id(pieces)
+            raise TransportError("broken", "the answer is larger than 64 MiB", dispatched=True)
         return self.complete(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _note_id(self, pieces: list[bytes]) -> None:
+        """Record the id in what came of an answer that broke off, or cannot be read: its cost is looked up by that."""
+        if self.attempt_result.generation_id is None:
+            found = broken_id(pieces)
+            if found is not None and is_generation_id(found):
+                self.attempt_result.generation_id = found
 
     def complete(self, body: bytes) -> bytes:
         """Record that the body is complete, and what it says; raises TransportError if it is not after all."""
@@ -148,9 +164,10 @@ class WholeRelay(Relay):
             told = told._replace(usage=translator.usage)
         self.told = told
         if told is None:
-            body = redacted(body, attempt.key.quoted_bytes)
+            self._note_id([body])
             if is_cut_off(body):  # what can be read is whole
-                raise TransportError("broken", "the JSON of its answer ended early", dispatched=True)
+                raise TransportError("broken", flaw_of(body), dispatched=True)
+            body = redacted(body, attempt.key.quoted_bytes)
             attempt_result.complete = True
             return body
         # by its names it would take several times as long

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from proxy.policy.pricing import Price, cost_from_usage_pusd
 from proxy.policy.reconciliation.call_matching import EARLY_MS, UnclaimedCall, UnnamedRequest, match_calls
 from proxy.policy.reconciliation.drift_class import (
+    BEFORE_PROXY,
     BY_NAME,
     ESTIMATED,
-    BEFORE_PROXY,
     LOST_ROW,
     OTHER_DAY,
     OTHER_KEY,

@@ -5,6 +5,7 @@ aiohttp's own page for a bad request quotes the head it could not read, token in
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -26,6 +27,10 @@ from proxy.web.server.unread_answers import UnreadAnswers
 from proxy.wire.endpoint import ERROR_BODIES
 
 log = logging.getLogger("tollkeeper.web")
+
+# aiohttp's words
+_TWICE = re.compile(r"Duplicate '([A-Za-z-]+)' header found\.")  # only of headers that it lists
+_NO_HOST = "Missing 'Host' header in request."
 
 
 class UserConnection(web.RequestHandler):
@@ -193,7 +198,17 @@ def _unreadable(exc: BaseException | None) -> CallerError:
             f" {HEADERS_MAX} headers. Send less.",
             close=True,
         )
-    return CallerError(400, "bad_request", "This is not an HTTP/1.1 request.", close=True)
+    return CallerError(400, "bad_request", _flaw(getattr(exc, "message", "")), close=True)
+
+
+def _flaw(told: str) -> str:
+    """Return what is wrong with a request that aiohttp refuses; of what it tells nothing that a client made up."""
+    twice = _TWICE.fullmatch(told)
+    if twice is not None:
+        return f"The request has more than one {twice[1]} header. Send one."
+    if told == _NO_HOST:
+        return "The request has no Host header, which HTTP/1.1 asks for. Send one."
+    return "This is not an HTTP/1.1 request."
 
 
 def _request(

@@ -58,7 +58,11 @@ _lengths: NameCache[bytes, int | None] = NameCache(
 _HEADS_MAX = 64  # of the heads that came last, for connections that begin with the same
 _KEPT_HEAD_MAX_BYTES = 2048
 _PROBES: Mapping[bytes, Handler] = {b"GET /healthz HTTP/1.1": healthz, b"GET /readyz HTTP/1.1": readyz}
-_ODD_HEADERS = ("Transfer-Encoding", "Upgrade", "Expect")
+_ODD_HEADERS = ("Transfer-Encoding", "Upgrade", "Expect", "Sec-WebSocket-Key1")  # aiohttp refuses the last
+_ONCE_HEADERS = (  # aiohttp refuses a head that holds one of them twice, as it does one of two hosts or of none
+    *("Content-Type", "User-Agent", "Content-Location", "Content-Range"),
+    *("ETag", "Max-Forwards", "Server"),
+)
 
 
 class _HeadReader:
@@ -185,6 +189,8 @@ def _plain_headers(head: bytes) -> CIMultiDict[str] | None:
     headers = CIMultiDict(found.headers)
     if any(name in headers for name in _ODD_HEADERS) or headers.get("Connection", "keep-alive").lower() != "keep-alive":
         return None
+    if len(headers.getall("Host", ())) != 1 or any(len(headers.getall(name, ())) > 1 for name in _ONCE_HEADERS):
+        return None
     return headers
 
 
@@ -301,8 +307,10 @@ class FastPath(asyncio.Protocol):
         missing_bytes = end + length_bytes - len(data)
         if missing_bytes == 0:
             self._run(data[end:])
-        elif missing_bytes < 0 or length_bytes > _BODY_MAX_BYTES:
+        elif length_bytes > _BODY_MAX_BYTES:
             self._hand_over(data)
+        elif missing_bytes < 0:
+            self._run_first(data, end, length_bytes)
         else:
             self._got, self._body_start, self._missing_bytes = data, end, missing_bytes
             self._server.late_bodies.expect(self)
@@ -346,9 +354,15 @@ class FastPath(asyncio.Protocol):
         self._server.late_bodies.remove(self)
         got, self._got = self._got, b""
         if self._missing_bytes < 0:
-            self._hand_over(got)
+            self._run_first(got, self._body_start, len(got) + self._missing_bytes - self._body_start)
             return
         self._run(got[self._body_start :])
+
+    def _run_first(self, data: bytes, body_start: int, length_bytes: int) -> None:
+        """Answer a request, then read what came with it: aiohttp would answer neither if that cannot be read."""
+        end = body_start + length_bytes
+        self._keep(data[end:])
+        self._run(data[body_start:end])
 
     def _keep(self, data: bytes) -> None:
         """Keep bytes that arrive while a request is answered; they are read once the answer is out."""
