@@ -265,8 +265,7 @@ def _of_request(
         is_found = bool(ids) and all(id_ in books.billed or id_ in books.later for id_ in ids)
         is_found = is_found and request.unnamed == len(matched)
         name, is_sure = _class_of(request, left_pusd, books, is_found=is_found)
-        # of a pending one nothing is booked yet, so that the bill's figure is no more than that
-        is_sure = is_sure and (is_whole or (left_pusd > 0 and request.state != "pending"))
+        is_sure = is_sure and (is_whole or left_pusd > 0)
         actual_pusd = request.elsewhere_pusd + request.booked_pusd + left_pusd if is_sure and not is_doubtful else None
         if actual_pusd is not None and actual_pusd < 0:  # no call is charged less than nothing: the bill is wrong
             actual_pusd = None

@@ -498,12 +498,3 @@ def test_each_attempt_is_a_call_to_its_own_model() -> None:
     assert [(one.drift_class, one.actual_pusd, one.attempt) for one in found.entries] == [
         (RESERVATION_CHARGED, BIG // 4, 1)
     ]
-
-
-def test_a_pending_request_waits_for_what_others_bill() -> None:
-    waiting = row(state="pending", booked_pusd=0, source="none")
-    assert kept(books([waiting], call(), has_upstream=True)) == [(PENDING, BIG, None)]
-    assert kept(books([waiting], call(origin="proxy", upstream_pusd=9), has_upstream=True)) == [
-        (OWN_KEY, -9, None),
-        (PENDING, BIG + 9, BIG + 9),
-    ]
