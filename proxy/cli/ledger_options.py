@@ -68,9 +68,8 @@ def open_source(config_path: Path | None, database: Path | None) -> Source:
         return _noted(open_reports(reading_settings(config_path).database))
     reports = open_reports(settings.database)
     code = settings.currency.code
-    rates = reports.rates(code) or first_rates(
-        labels_of(settings).steps()
-    )  # of a currency that no proxy has taken up yet
+    # the latter of a currency that no proxy has taken up yet
+    rates = reports.rates(code) or first_rates(labels_of(settings).steps())
     return Source(reports, ZoneInfo(settings.timezone), code, rates, frozenset(settings.users))
 
 

@@ -49,7 +49,7 @@ def id_floor(ms: int) -> int:
 
 
 def ms_of(id_: int) -> int:
-    """Return when the request of an id began, in ms, or just before that: see IdSource."""
+    """Return when the request of an id began, in ms, or just before that: see RequestIds."""
     return id_ >> _COUNTER_BITS
 
 

@@ -77,7 +77,7 @@ MUTATIONS: Final = (
     Mutation(
         "midnight-lost",
         "A call that is billed after midnight is missed on its day, and nobody's on the next.",
-        (Patch("day_comparison:compare_day", "generation_id in books.earlier", "False"),),
+        (Patch("day_comparison:compare_day", "generation_id in of_other_days", "False"),),
         (_MONTH,),
     ),
     Mutation(

@@ -201,8 +201,9 @@ def compare_day(books: DayBooks) -> DayComparison:
     for request in books.requests:
         entries += _of_request(request, books, matched[request.id], is_doubtful=request.id in matches.doubtful_requests)
     of_requests = {*claimed, *books.earlier, *matches.pairs}
+    of_other_days = {*books.earlier, *(elsewhere - of_requests)}
     for generation_id, call in books.billed.items():
-        if generation_id in books.earlier or generation_id in elsewhere - of_requests:
+        if generation_id in of_other_days:
             entries.append(_of_call(OTHER_DAY, call, call.cost_pusd, 0, None))
         elif generation_id not in of_requests:
             is_doubtful = generation_id in matches.doubtful_calls or call.key_hash in books.shared_keys

@@ -122,7 +122,7 @@ def _lonely(rows: Mapping[str, BookedSum], billed: Sequence[BilledSum], new_keys
 def _is_too_much(entry: DriftEntry) -> bool:
     """Return whether the ledger has more of a model than the bill: it may be there under another name.
 
-    A reservation that was charged, and that the bill has not, is no sign of less.
+    So may a reservation that was charged and an estimate, of which the bill has less or nothing.
     """
     return entry.drift_class in _MAY_BE_ELSEWHERE and entry.amount_pusd < 0
 
