@@ -33,10 +33,10 @@ class Watched(Protocol):
 
 
 class _Sleeps(NamedTuple):
-    """Two ways to sleep. until_computed: for so many seconds of the process's computing; False: there is no such clock.
+    """Two ways to sleep. until_computed: for so much of the process's computing, in seconds, less than one.
 
-    The kernel looks at that one with its tick, each 1 to 10 ms. holding: with the interpreter held, so that no thread
-    of the process goes on with Python.
+    False: there is no such clock. The kernel looks at that one with its tick, each 1 to 10 ms. holding: with the
+    interpreter held, so that no thread of the process goes on with Python.
     """
 
     until_computed: Callable[[float], bool]
@@ -105,7 +105,7 @@ class Pacer(threading.Thread):
             return
         # Before the rest: while this thread makes it stand still, what is computed in between seldom comes to least_s.
         self._own_until_s = time.monotonic() + _OWN_S
-        if least_s and time.process_time() - pauses.computed_s < least_s:
+        if least_s and _used().computed_s - pauses.computed_s < least_s:
             return
         if (pause_s := self._due_s(pauses)) > 0:
             self._own_until_s += pause_s
@@ -143,12 +143,28 @@ class Pacer(threading.Thread):
         return pause_s
 
     def _look(self) -> PauseLook:
-        import resource  # noqa: PLC0415 - not on Windows
-
         waited_s = _waited_s() if self._is_short else 0.0  # nobody else asks, and the file costs some microseconds
-        taken_off = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         changes = None if self._watched is None else self._watched.count()
-        return PauseLook(time.monotonic(), time.process_time(), taken_off, changes, waited_s)
+        return PauseLook(time.monotonic(), *_used(), changes, waited_s)
+
+
+class _Used(NamedTuple):
+    """As PauseLook has it."""
+
+    computed_s: float
+    taken_off: int
+
+
+def _used() -> _Used:
+    """Return what this process has had of processors until now.
+
+    Not by time.process_time(): while a timer of that clock runs, as until_computed() needs one, Linux tells of it what
+    it was at the last tick, up to 10 ms ago.
+    """
+    import resource  # noqa: PLC0415 - not on Windows
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return _Used(used.ru_utime + used.ru_stime, used.ru_nivcsw)
 
 
 def _waited_s() -> float:

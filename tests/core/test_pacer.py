@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -108,6 +109,24 @@ def processor() -> str:
     return str(max(os.sched_getaffinity(0)))
 
 
+# How much of some short times of computing the process itself knows of, as shares, while the thread that looks sleeps.
+_COUNT = """
+import json, threading, time
+from proxy.core import pacer
+
+threading.Thread(target=pacer._sleeps().until_computed, args=(0.9,), daemon=True).start()
+time.sleep(0.1)
+found = []
+for _ in range(20):
+    begun_s, used = time.thread_time(), pacer._used()
+    for _ in range(20_000):
+        pass
+    computed_s = pacer._used().computed_s - used.computed_s
+    found.append(computed_s / (time.thread_time() - begun_s))
+print(json.dumps(found))
+"""
+
+
 class Worked(NamedTuple):
     """How many seconds it has computed, how many it was to stand still, how many its work went on meanwhile."""
 
@@ -181,3 +200,9 @@ def test_one_that_was_told_of_nobody_waits(path: Path) -> None:
     assert Pacer.of_this_process() is None
     open_reader(path).close()
     assert not [thread for thread in threading.enumerate() if isinstance(thread, Pacer)]
+
+
+def test_it_knows_what_it_has_computed_to_less_than_a_tick() -> None:
+    command = [sys.executable, "-c", _COUNT]
+    found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert statistics.median(found) >= 0.8

@@ -21,8 +21,8 @@ _SAME: dict[None, None] = {}
 
 _MARK_FILE = "PRAGMA application_id = 0x746F6C6C"  # "toll": lets file(1) and others tell whose file it is
 _BUSY_TIMEOUT_S = 5.0
-_STEPS = 20_000  # of SQLite's machine: about a millisecond
-_PAUSE_AFTER_S = 0.002  # of computing: what takes less stands still where it has no transaction
+_STEPS = 10_000  # of SQLite's machine: about half a millisecond
+_PAUSE_AFTER_S = 0.001  # of computing: what takes less stands still where it has no transaction
 
 
 def make_private_file(path: Path) -> None:

@@ -369,9 +369,9 @@ class SqliteReports:
 
     def ledger_day(self, question: DayQuestion) -> LedgerDay:
         with self._snapshot() as connection:
-            connection.execute(
-                "PRAGMA query_only = OFF"
-            )  # it makes temporary tables; the file is open for reading only
+            # it makes temporary tables; the ledger's file is open for reading only
+            connection.execute("PRAGMA query_only = OFF")
+            connection.execute("PRAGMA temp_store = MEMORY")  # in a file they would share the disk with requests
             return ledger_day.read_ledger_day(connection, question)
 
     def ledger_sums(self, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
