@@ -169,20 +169,26 @@ class Endpoint(Struct, frozen=True):
         return found
 
     def with_defaults(self, defaults: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-        """Return the body with a preset's parameters, named as for chat completions, where the client sent none."""
+        """Return the body with a preset's parameters, named as for chat completions, where the client sent none.
+
+        A null is none: SDKs write one for a parameter that nobody set, and OpenAI reads it so.
+        """
         if not defaults:
             return body
         found = without_object(self.renamed(defaults), body)
         if any(body.get(name) is not None for name in self.maximum):  # by any name: the client's own holds
             for name in self.maximum:
                 found.pop(name, None)
-        return {**found, **body}
+        return {**found, **{name: value for name, value in body.items() if value is not None or name not in found}}
 
     def with_target_defaults(
         self, defaults: Mapping[str, Any], body: Mapping[str, Any], sent: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return the body with a target's parameters, which replace the preset's but nothing that the client sent."""
-        found = {name: value for name, value in self.renamed(defaults).items() if name not in sent}
+        """Return the body with a target's parameters, which replace the preset's but nothing that the client sent.
+
+        A null is nothing sent, as in with_defaults().
+        """
+        found = {name: value for name, value in self.renamed(defaults).items() if sent.get(name) is None}
         found = without_object(found, body)
         if any(name in found for name in self.maximum):
             if any(sent.get(name) is not None for name in self.maximum):

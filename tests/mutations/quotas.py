@@ -19,6 +19,12 @@ _LEFT_OUT = "tests/targets/test_left_out.py::test_"
 
 MUTATIONS: Final = (
     Mutation(
+        "a-null-switches-the-default-off",
+        "A maximum that a client sends as null takes the preset's away, and the longest answer is asked and paid for.",
+        (Patch("Endpoint.with_defaults", "value is not None or name not in found", "True"),),
+        ("tests/wire/test_endpoint.py::test_a_null_is_nothing_sent",),
+    ),
+    Mutation(
         "check-then-add",
         "The limit is checked in one step and the amount added in a later one: everyone in between passes.",
         (

@@ -114,6 +114,16 @@ def test_parameters_lie_under_the_client_and_the_preset() -> None:
     assert found.sent == {**SENT, "top_p": 1}
 
 
+def test_a_null_of_the_client_is_nothing_sent_but_one_of_the_preset_is_its_word() -> None:
+    sent = {**SENT, "temperature": None, "seed": None}
+    found = with_preferences(
+        route({"top_p": None, **sent}, sent), Preferences(parameters={"temperature": 0, "top_p": 0}), lists_models=False
+    )
+    assert found.body == {**sent, "temperature": 0, "top_p": None}
+    with pytest.raises(CallerError):  # what it fills in is checked as what the client sends
+        with_preferences(route({**SENT, "n": None}), Preferences(parameters={"n": 0}), lists_models=False)
+
+
 def test_a_body_that_lacks_nothing_stays_the_very_same() -> None:
     planned = route({**SENT, "temperature": 1})
     found = with_preferences(planned, Preferences(parameters={"temperature": 0}), lists_models=False)

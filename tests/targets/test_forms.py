@@ -71,6 +71,8 @@ def test_what_the_client_sent_arrives_unchanged(
     prepared, _ = dialect.prepare(route.body_for(route.targets[0]), "m", endpoint)
     found = in_form(prepared, route, form)
     for name, value in sent.items():
+        if value is None and endpoint.renamed(defaults).get(name) is not None:
+            continue  # a null is nothing sent
         if name in endpoint.maximum and bound is not None:
             assert found[name] == min(value, bound)  # lowered, under the client's own name
         elif name == "stream_options":
@@ -80,7 +82,7 @@ def test_what_the_client_sent_arrives_unchanged(
         else:
             assert found[name] == value
     ours = fields_of_ours(found, route)
-    assert not [name for name in ours if name in sent and name not in ("stream_options", "usage")]
+    assert not [name for name in ours if sent.get(name) is not None and name not in ("stream_options", "usage")]
     taken = {name for name in found if name in form.without and name not in endpoint.maximum}
     assert taken <= set(sent) | {there for _, there in form.names}
 

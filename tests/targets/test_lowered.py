@@ -67,6 +67,8 @@ async def ask_thrice(found: Place, fields: Body, path: str = "chat/completions")
         (BOTH, two(18_000, None), {"max_tokens": 18_000}, None),  # no limit changes it: it is the client's
         ("short", two(None, 500), {"max_completion_tokens": 500}, None),
         ("short", two(10, HUGE), two(10, OWN), OWN),
+        ("short", two(None, None), {"max_tokens": 50}, None),  # a null is none: the default bounds the answer
+        ("short", {"max_tokens": None}, {"max_tokens": 50}, None),
     ],
 )
 async def test_what_comes_and_what_is_told(

@@ -155,6 +155,27 @@ def test_defaults() -> None:
     assert MESSAGES.with_defaults({"max_completion_tokens": 7}, {}) == {"max_tokens": 7}
 
 
+@pytest.mark.parametrize("sent", [{"max_tokens": None}, {"max_completion_tokens": None}, dict.fromkeys(CHAT.maximum)])
+def test_a_null_is_nothing_sent(sent: dict[str, Any]) -> None:
+    """SDKs write null for what nobody set, and OpenAI reads it so: a default holds then, and bounds what is spent."""
+    defaults = {"temperature": 0, "max_tokens": 20}
+    body = {**sent, "temperature": None, "seed": None}
+    assert CHAT.with_defaults(defaults, body) == {**sent, "temperature": 0, "seed": None, "max_tokens": 20}
+    merged = CHAT.with_defaults({"temperature": 1, "max_tokens": 90}, body)
+    found = CHAT.with_target_defaults(defaults, merged, body)
+    assert {name: value for name, value in found.items() if value is not None} == defaults
+    assert found["seed"] is None
+    assert CHAT.with_defaults({"top_p": 1}, body) == {"top_p": 1, **body}  # what has no default passes as it came
+
+
+def test_a_null_in_other_shapes() -> None:
+    asked = {"response_format": {"type": "json_object"}, "reasoning_effort": "low"}
+    found = RESPONSES.with_defaults(asked, {"text": None, "reasoning": None, "max_output_tokens": None})
+    assert found == {"text": {"format": {"type": "json_object"}}, "reasoning": {"effort": "low"}} | {
+        "max_output_tokens": None
+    }
+
+
 def test_every_model_that_may_answer_is_named() -> None:
     """Each must be one that the user may use, and is paid for at its own price."""
     body = {"model": "a", "models": ["b"], "fallbacks": [{"model": "c"}]}

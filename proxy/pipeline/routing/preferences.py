@@ -54,8 +54,9 @@ def with_preferences(route: Route, preferences: Preferences, *, lists_models: bo
     select = "cheapest" if preferences.cheapest else route.select
     body, sent, endpoint = route.body, route.sent, route.endpoint
     if preferences.parameters:
-        body = endpoint.with_defaults(preferences.parameters, body)
-        added = {name: value for name, value in body.items() if name not in route.body}
+        kept = {name: None for name, value in body.items() if value is None and name not in sent}  # a preset's word
+        body = {**endpoint.with_defaults(preferences.parameters, body), **kept}
+        added = {name: value for name, value in body.items() if value is not None and route.body.get(name) is None}
         _check({**sent, **added}, route)
         body = with_room_to_think(body, sent, endpoint) if added else route.body
     only_first = not preferences.fallback and not lists_models

@@ -13,7 +13,7 @@ def in_form(body: dict[str, Any], route: Route, form: ParameterForm) -> dict[str
     """Return the body as a target of that form takes it."""
     sent, endpoint = route.sent, route.endpoint
     found = dict(body)
-    if form.json_only and "response_format" in found and "response_format" not in sent:
+    if form.json_only and found.get("response_format") is not None and sent.get("response_format") is None:
         found["response_format"] = dict(_JSON)
     if form.user_prompt:
         found = endpoint.with_prompt_of_user(found, sent)
@@ -21,7 +21,8 @@ def in_form(body: dict[str, Any], route: Route, form: ParameterForm) -> dict[str
         if name in found and name not in endpoint.maximum:
             _take_back(found, sent, name)
     for name, there in form.names:
-        is_ours = name not in sent or (name in endpoint.maximum and sent[name] is None)
+        is_bound, is_filled = name in endpoint.maximum, found.get(name) is not None
+        is_ours = name not in sent or (sent[name] is None and (is_bound or is_filled))
         if name in found and is_ours and there not in found:
             found = {there if key == name else key: value for key, value in found.items()}
     return found
