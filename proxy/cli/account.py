@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.cli.admin_client import AdminClient
 
 _LABEL = 12
+_LIMITS = frozenset({"limit", "limit_remaining", "budgets"})  # where one of them makes no sense there may be a limit
 
 
 @click.command()
@@ -95,11 +96,13 @@ def _account_keys(api: "AdminClient", one: dict[str, Any]) -> list[dict[str, Any
 def _account_key(key: dict[str, Any]) -> tuple[str | None, ...]:
     spent = key["spent"]
     limit = None if key["limit_pusd"] is None else amount_text(key["limit_pusd"])
+    if "limit" in key["unread"]:
+        limit = "not known"
     return (
         key["name"] or key["label"],
         f"{key['hash'][:8]}…",
         key["used_here"],
-        f"{limit} {key['resets']}" if limit and key["resets"] else limit,
+        f"{limit} {key['resets']}" if key["limit_pusd"] is not None and key["resets"] else limit,
         amount_text(spent["total_pusd"]),
         None if spent["month_pusd"] is None else amount_text(spent["month_pusd"]),
         "disabled" if key["is_disabled"] else "in use",
@@ -129,7 +132,14 @@ def _rows(key: dict[str, Any]) -> Iterator[tuple[str, str, str | None, str | Non
     if key["spent"] is None:
         yield name, "not known", None, None, None, None
     elif not key["budgets"]:
-        yield name, "none", None, amount_text(key["spent"]["total_pusd"]), None, None
+        yield (
+            name,
+            "not known" if _LIMITS & {*key["unread"]} else "none",
+            None,
+            amount_text(key["spent"]["total_pusd"]),
+            None,
+            None,
+        )
     for budget in key["budgets"]:
         amounts = (amount_text(budget[f"{part}_pusd"]) for part in ("limit", "spent", "left"))
         yield (name, scope_text(budget), *amounts, resets_text(budget))

@@ -52,6 +52,19 @@ def test_one_screen_says_what_is_left(configured: CommandLine, simulator: str, m
     assert MANAGEMENT_KEY not in shown
 
 
+def test_a_limit_that_makes_no_sense_is_not_known(configured: CommandLine, simulator: str) -> None:
+    cli = Commands(configured.folder)
+    managed(cli.folder)
+    data = {"usage": 12, "limit": "abc", "limit_remaining": [], "limit_reset": "daily", "name": "n", "hash": "a" * 64}
+    post(f"{simulator}/_sim/behaviour", {"for": "path:/key", "body": json.dumps({"data": data})})
+    post(f"{simulator}/_sim/behaviour", {"for": "path:/keys", "body": json.dumps({"data": [data]})})
+    shown = cli.ok("account")
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert ["main", "not", "known", "-", "$12.00"] in [line[:5] for line in lines]
+    assert any(line[:2] == ["n", "aaaaaaaa…"] and line[-6:-4] == ["not", "known"] for line in lines), lines
+    assert "Key main: limit, limit_remaining: the provider's answer makes no sense, so not known." in shown.stderr
+
+
 def test_a_provider_that_says_no_is_told_in_words(configured: CommandLine, simulator: str) -> None:
     cli = Commands(configured.folder)
     managed(cli.folder)

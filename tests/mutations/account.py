@@ -45,6 +45,18 @@ MUTATIONS: Final = (
         ("tests/providers/test_amounts.py::test_null_is_no_amount_and_what_nothing_rests_on_may_be_odd",),
     ),
     Mutation(
+        "an-amount-that-makes-no-sense-booked-as-none",
+        "What a row of the bill was charged cannot be read, and the day looks cheaper than it was.",
+        (Patch("_reader", "of[1] is _LOOSE", "True"),),
+        ("tests/providers/test_odd_fields.py::test_what_money_depends_on_is_an_error_and_never_nothing",),
+    ),
+    Mutation(
+        "a-page-of-the-bill-left-out",
+        "A page says that there is more, and not where: the day ends there, and what is on the rest is never booked.",
+        (Patch("read_bill_page", "page.has_more and not page.next_page", "False"),),
+        ("tests/providers/test_odd_fields.py::test_a_page_that_says_there_is_more_and_not_where_is_no_whole_bill",),
+    ),
+    Mutation(
         "credits-read-with-a-key-that-sees-none",
         "An ordinary key is answered with a balance of zero, and everybody is told that there is no money.",
         (

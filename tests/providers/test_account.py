@@ -301,5 +301,7 @@ async def test_odd_answers_are_read_as_far_as_they_make_sense(tmp_path: Path) ->
         found = await taken(account, CREATED * 1000, CREATED * 1000 + 4000, None)
         assert found.costs == {"gen-\ufffd": 5 * 10**11}
         days[1]["requests"] = 2**63 - 1
-        with pytest.raises(AccountError, match=r"data\.1\.requests: not a whole number"):
+        assert [one.requests for one in await account.activity(date(2026, 11, 2))] == [None]
+        days[1]["usage"] = "much"
+        with pytest.raises(AccountError, match=r"data\.1\.usage: not a decimal number"):
             await account.activity(date(2026, 11, 2))

@@ -49,7 +49,7 @@ def test_what_is_there_is_read_and_the_rest_is_as_by_default() -> None:
 
 def test_null_is_no_amount_and_what_nothing_rests_on_may_be_odd() -> None:
     found = key('"usage": 1, "limit": null, "layers": null, "label": 7, "is_free": "yes", "ends": "soon", "day": null')
-    assert found == _Key(usage=10**12)
+    assert found == _Key(usage=10**12, unread=("ends",))
 
 
 @pytest.mark.parametrize(

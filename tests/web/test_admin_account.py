@@ -1,5 +1,6 @@
 """/admin/v1/account: what the provider says, as old as it may be, and in words where it says no."""
 
+import json
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -81,6 +82,21 @@ async def refusals_are_said(place: Stand) -> None:
     place.app.services.accounts._entries.clear()
     credits_ = (await told(place, "/openrouter"))["credits"]
     assert (credits_["left_pusd"], "the key itself is good" in credits_["problem"]) == (None, True)
+
+
+async def test_what_makes_no_sense_is_told_and_the_rest_is_shown(tmp_path: Path) -> None:
+    async with stand(tmp_path, _MANAGED) as place:
+        data = {"usage": 12, "limit": "abc", "limit_remaining": [], "byok_usage": {}, "limit_reset": "daily"}
+        await place.sim.behave("path:/key", body=json.dumps({"data": data}))
+        await place.sim.behave("path:/keys", body=json.dumps({"data": [{**data, "hash": "a" * 64}]}))
+        key = (await told(place, "/openrouter"))["keys"][0]
+        assert (key["spent"]["total_usd"], key["spent_byok"], key["budgets"]) == ("12", None, [])
+        assert key["unread"] == ["limit", "limit_remaining", "byok_usage"]
+        assert (
+            key["problem"] == "limit, limit_remaining, byok_usage: the provider's answer makes no sense, so not known."
+        )
+        (listed,) = await told(place, "/openrouter/keys")
+        assert (listed["limit_usd"], listed["spent_byok"], listed["unread"]) == (None, None, key["unread"])
 
 
 async def test_without_a_management_key_the_answer_says_what_is_missing(stand: Stand) -> None:

@@ -138,7 +138,8 @@ def _count(group: KeyGroup, heard: Heard[KeyStatus]) -> KeyCount | None:
     day_pusd = heard.value.used.day_pusd
     day = day_of(heard.heard_ms)
     opening_pusd = used.total_pusd - day_pusd
-    return KeyCount(group.names, group.hash, day, day_pusd, byok.day_pusd or 0, opening_pusd, heard.heard_ms)
+    byok_pusd = 0 if byok is None else byok.day_pusd or 0  # shown, and nothing is compared with it
+    return KeyCount(group.names, group.hash, day, day_pusd, byok_pusd, opening_pusd, heard.heard_ms)
 
 
 def _entries(hash_: str, drift: KeyDrift) -> Iterable[DriftEntry]:

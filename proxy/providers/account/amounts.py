@@ -1,5 +1,7 @@
 """Fields of a management answer: money and counts as their literals, moments as text, unknown fields passed over.
 
+Loose is for what nothing is booked by: where it cannot be read it is None, and the part says so, instead of all that
+stands beside it being lost. What money depends on is never loose: without it there is no answer.
 The account of a key is asked for in a plain proxy too, so nothing large is loaded here: a field's type names the
 function that reads it, and AnswerPart calls that.
 """
@@ -24,10 +26,18 @@ _COUNT_END = 2**53  # beyond it JSON's own numbers are not exact; sums of a thou
 _TEXT_MAX_CHARS = 512
 _Read = Callable[[Any], Any]
 _Part = TypeVar("_Part", bound="AnswerPart")
+_T = TypeVar("_T")
+_LOOSE: Final = "loose"
+_OWN: Final = "unread"  # the field of AnswerPart, which is in no answer
 
 
 class AnswerPart(Struct, frozen=True, kw_only=True):
-    """A part of an answer as read_exactly() gives it. Whatever else a provider writes beside is not looked at."""
+    """A part of an answer as read_exactly() gives it. Whatever else a provider writes beside is not looked at.
+
+    unread: the fields that are there, may be missing, and make no sense; they are None.
+    """
+
+    unread: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, found: Any) -> Self:
@@ -52,13 +62,16 @@ class _FlawError(ValueError):
 def _part_of(part: type[_Part], found: Any) -> _Part:
     if not isinstance(found, Mapping):
         raise ValueError("not an object")  # noqa: TRY004 - all that is wrong with an answer is a ValueError
-    values = {}
+    values: dict[str, Any] = {}
+    unread = []
     for name, is_required, read in _readers(part):
         if name in found:
-            values[name] = _read_at(name, read, found[name])
+            values[name] = value = _read_at(name, read, found[name])
+            if value is None and found[name] is not None:
+                unread.append(name)
         elif is_required:
             raise _FlawError((name,), "missing")
-    return part(**values)
+    return part(**values, unread=tuple(unread)) if unread else part(**values)
 
 
 def _read_at(name: str, read: _Read, value: Any) -> Any:
@@ -73,12 +86,14 @@ def _read_at(name: str, read: _Read, value: Any) -> Any:
 @cache
 def _readers(part: type[AnswerPart]) -> tuple[tuple[str, bool, _Read], ...]:
     """Return name, whether it must be there, and what reads it, of each field."""
-    return tuple((each.name, each.required, _reader(each.type)) for each in fields(part))
+    return tuple((each.name, each.required, _reader(each.type)) for each in fields(part) if each.name != _OWN)
 
 
 def _reader(kind: Any) -> _Read:
     """Return what reads a value of a field's type; raises TypeError for a type that no answer has."""
     origin, of = get_origin(kind), get_args(kind)
+    if origin is Annotated and of[1] is _LOOSE:
+        return _loose(_reader(of[0]))
     if origin is Annotated:
         read: _Read = of[1]
         return read
@@ -99,6 +114,16 @@ def _reader(kind: Any) -> _Read:
 
 def _optional(read: _Read) -> _Read:
     return lambda value: None if value is None else read(value)
+
+
+def _loose(read: _Read) -> _Read:
+    def read_loosely(value: Any) -> Any:
+        try:
+            return read(value)
+        except ValueError:
+            return None
+
+    return read_loosely
 
 
 def _list_of(read: _Read) -> _Read:
@@ -169,13 +194,15 @@ def _count(value: Any) -> int:
     return int(number)
 
 
-def _text(value: Any) -> Any:
-    return None if isinstance(value, NumberText) or not isinstance(value, str) else fit_text(value, _TEXT_MAX_CHARS)
+def _text(value: Any) -> str:
+    if isinstance(value, NumberText) or not isinstance(value, str):
+        raise ValueError("not a text")  # noqa: TRY004 - as above
+    return fit_text(value, _TEXT_MAX_CHARS)
 
 
 def name_of(value: Any) -> str:
     """Return a text made safe to store; "" for what is none."""
-    return _text(value) or ""
+    return "" if isinstance(value, NumberText) or not isinstance(value, str) else fit_text(value, _TEXT_MAX_CHARS)
 
 
 def _filled_name(value: Any) -> str:
@@ -193,23 +220,22 @@ def _day(value: Any) -> date:
         raise ValueError("not a date") from None
 
 
-def _moment(value: Any) -> datetime | None:
-    """Read an instant; one without a zone is in UTC, and one that cannot be read is none: nothing rests on it."""
-    if not isinstance(value, str):
-        return None
+def _moment(value: Any) -> datetime:
+    """Read an instant; one without a zone is in UTC."""
     try:
         found = datetime.fromisoformat(value)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):  # the latter: the last day of the year 9999, west of Greenwich
-        return None
+    except (TypeError, ValueError, OverflowError):  # the last: the last day of the year 9999, west of Greenwich
+        raise ValueError("not a moment") from None
 
 
 Pusd = Annotated[int, money_of]  # from USD
 CentsPusd = Annotated[int, _cents]  # from cents
 Count = Annotated[int, _count]
 Name = Annotated[str, name_of]
-OptionalName = Annotated[str | None, _text]
+Loose = Annotated[_T | None, _LOOSE]
+OptionalName = Loose[Annotated[str, _text]]
 Flag = Annotated[bool, lambda value: value is True]
 FilledName = Annotated[str, _filled_name]
 Day = Annotated[date, _day]
-Moment = Annotated[datetime | None, _moment]
+Moment = Loose[Annotated[datetime, _moment]]

@@ -1,6 +1,21 @@
-"""The shapes of OpenRouter's management answers, from its API reference of 2026. Reads parsed answers, no I/O."""
+"""The shapes of OpenRouter's management answers, from its API reference of 2026. Reads parsed answers, no I/O.
 
-from proxy.providers.account.amounts import AnswerPart, Count, Day, FilledName, Flag, Moment, Name, OptionalName, Pusd
+Strict is what amounts are booked or compared by: what a key has used in all, the credits, what a row of the activity
+was charged, also by others. The rest is loose.
+"""
+
+from proxy.providers.account.amounts import (
+    AnswerPart,
+    Count,
+    Day,
+    FilledName,
+    Flag,
+    Loose,
+    Moment,
+    Name,
+    OptionalName,
+    Pusd,
+)
 from proxy.providers.account.source import (
     AccountCredits,
     ActivityRow,
@@ -43,24 +58,26 @@ class _KeyFigures(AnswerPart, frozen=True, kw_only=True):
     """What /key and /keys have in common."""
 
     label: Name = ""
-    limit: Pusd | None = None
-    limit_remaining: Pusd | None = None
+    limit: Loose[Pusd] = None
+    limit_remaining: Loose[Pusd] = None
     limit_reset: OptionalName = None
     include_byok_in_limit: Flag = False
     usage: Pusd
-    usage_daily: Pusd | None = None
-    usage_weekly: Pusd | None = None
-    usage_monthly: Pusd | None = None
-    byok_usage: Pusd = 0
-    byok_usage_daily: Pusd | None = None
-    byok_usage_weekly: Pusd | None = None
-    byok_usage_monthly: Pusd | None = None
+    usage_daily: Loose[Pusd] = None
+    usage_weekly: Loose[Pusd] = None
+    usage_monthly: Loose[Pusd] = None
+    byok_usage: Loose[Pusd] = 0
+    byok_usage_daily: Loose[Pusd] = None
+    byok_usage_weekly: Loose[Pusd] = None
+    byok_usage_monthly: Loose[Pusd] = None
     expires_at: Moment = None
 
     def used(self) -> Spending:
         return Spending(self.usage, self.usage_daily, self.usage_weekly, self.usage_monthly)
 
-    def byok_used(self) -> Spending:
+    def byok_used(self) -> Spending | None:
+        if self.byok_usage is None:
+            return None
         return Spending(self.byok_usage, self.byok_usage_daily, self.byok_usage_weekly, self.byok_usage_monthly)
 
 
@@ -68,8 +85,14 @@ class _KeyData(_KeyFigures, frozen=True, kw_only=True):
     is_free_tier: Flag = False
     is_management_key: Flag = False
     is_provisioning_key: Flag = False  # the older name
-    budgets: tuple[_Budget, ...] | None = None
-    free_model_daily_requests: _FreeModels | None = None
+    budgets: Loose[tuple[Loose[_Budget], ...]] = None
+    free_model_daily_requests: Loose[_FreeModels] = None
+
+    def all_unread(self) -> tuple[str, ...]:
+        """Return what could not be read; budgets too where one of them could not."""
+        layers = self.budgets or ()
+        unread = [f"budgets.{name}" for layer in layers if layer is not None for name in layer.unread]
+        return (*self.unread, *dict.fromkeys([*unread, *(["budgets"] if None in layers else [])]))
 
 
 class KeyAnswer(AnswerPart, frozen=True, kw_only=True):
@@ -90,8 +113,9 @@ class KeyAnswer(AnswerPart, frozen=True, kw_only=True):
             used=data.used(),
             byok_used=data.byok_used(),
             expires_at=data.expires_at,
-            budgets=tuple(budget.layer() for budget in data.budgets or ()),
+            budgets=tuple(budget.layer() for budget in data.budgets or () if budget is not None),
             free_requests=None if free is None else FreeRequests(free.used, free.limit, free.remaining),
+            unread=data.all_unread(),
         )
 
 
@@ -131,6 +155,7 @@ class _ListedKey(_KeyFigures, frozen=True, kw_only=True):
             created_at=self.created_at,
             last_used_at=self.last_used_at,
             expires_at=self.expires_at,
+            unread=self.unread,
         )
 
 
@@ -151,11 +176,11 @@ class _Activity(AnswerPart, frozen=True, kw_only=True):
     provider_name: Name = ""
     usage: Pusd
     byok_usage_inference: Pusd = 0
-    requests: Count
-    prompt_tokens: Count
-    completion_tokens: Count
-    reasoning_tokens: Count = 0
-    cached_tokens: Count = 0  # not in answers of before October 2026
+    requests: Loose[Count] = None
+    prompt_tokens: Loose[Count] = None
+    completion_tokens: Loose[Count] = None
+    reasoning_tokens: Loose[Count] = 0
+    cached_tokens: Loose[Count] = 0  # not in answers of before October 2026
 
     def row(self) -> ActivityRow:
         return ActivityRow(

@@ -174,28 +174,28 @@ def _anthropic_day(day: date) -> dict[str, str]:
 
 
 def _openai_costs(answer: Any) -> tuple[list[BilledCost], str | None]:
-    from proxy.providers.account.organization_answers import OpenAICosts, read_page  # noqa: PLC0415 - as above
+    from proxy.providers.account.organization_answers import OpenAICosts, read_bill_page  # noqa: PLC0415 - as above
 
-    buckets, next_page = read_page(answer, OpenAICosts)
+    buckets, next_page = read_bill_page(answer, OpenAICosts)
     return [one.cost() for bucket in buckets for one in bucket.results], next_page
 
 
 def _openai_tokens(answer: Any) -> tuple[list[BilledTokens], str | None]:
-    from proxy.providers.account.organization_answers import OpenAIUsages, read_page  # noqa: PLC0415 - as above
+    from proxy.providers.account.organization_answers import OpenAIUsages, read_bill_page  # noqa: PLC0415 - as above
 
-    buckets, next_page = read_page(answer, OpenAIUsages)
+    buckets, next_page = read_bill_page(answer, OpenAIUsages)
     return [one.tokens() for bucket in buckets for one in bucket.results], next_page
 
 
 def _anthropic_costs(answer: Any) -> tuple[list[BilledCost], str | None]:
-    from proxy.providers.account.organization_answers import AnthropicCosts, read_page  # noqa: PLC0415 - as above
+    from proxy.providers.account.organization_answers import AnthropicCosts, read_bill_page  # noqa: PLC0415 - as above
 
-    buckets, next_page = read_page(answer, AnthropicCosts)
+    buckets, next_page = read_bill_page(answer, AnthropicCosts)
     return [one.cost() for bucket in buckets for one in bucket.results], next_page
 
 
 def _anthropic_tokens(answer: Any) -> tuple[list[BilledTokens], str | None]:
-    from proxy.providers.account.organization_answers import AnthropicUsages, read_page  # noqa: PLC0415 - as above
+    from proxy.providers.account.organization_answers import AnthropicUsages, read_bill_page  # noqa: PLC0415 - as above
 
-    buckets, next_page = read_page(answer, AnthropicUsages)
+    buckets, next_page = read_bill_page(answer, AnthropicUsages)
     return [one.tokens() for bucket in buckets for one in bucket.results], next_page

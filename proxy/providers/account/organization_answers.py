@@ -1,10 +1,15 @@
-"""The shapes of OpenAI's and Anthropic's bills, from their API references of 2026. Reads parsed answers, no I/O."""
+"""The shapes of OpenAI's and Anthropic's bills, from their API references of 2026. Reads parsed answers, no I/O.
+
+Amounts and pages are strict. What a model was used for is loose: it is shown beside the amounts.
+"""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from proxy.providers.account.amounts import AnswerPart, CentsPusd, Count, Name, OptionalName, Pusd
-from proxy.providers.account.source import BilledCost, BilledTokens
+from msgspec import field
+
+from proxy.providers.account.amounts import AnswerPart, CentsPusd, Count, Loose, Name, OptionalName, Pusd
+from proxy.providers.account.source import AnswerError, BilledCost, BilledTokens
 
 
 class _OpenAIAmount(AnswerPart, frozen=True, kw_only=True):
@@ -22,13 +27,13 @@ class _OpenAICost(AnswerPart, frozen=True, kw_only=True):
 
 class _OpenAIUsage(AnswerPart, frozen=True, kw_only=True):
     model: OptionalName = None
-    input_tokens: Count
-    output_tokens: Count
-    input_cached_tokens: Count | None = None
-    num_model_requests: Count
+    input_tokens: Loose[Count] = None
+    output_tokens: Loose[Count] = None
+    input_cached_tokens: Loose[Count] = 0
+    num_model_requests: Loose[Count] = None
 
     def tokens(self) -> BilledTokens:
-        counts = (self.num_model_requests, self.input_tokens, self.output_tokens, self.input_cached_tokens or 0)
+        counts = (self.num_model_requests, self.input_tokens, self.output_tokens, self.input_cached_tokens)
         return BilledTokens(self.model or "", *counts)
 
 
@@ -44,14 +49,16 @@ class _AnthropicCost(AnswerPart, frozen=True, kw_only=True):
 
 class _AnthropicUsage(AnswerPart, frozen=True, kw_only=True):
     model: OptionalName = None
-    uncached_input_tokens: Count
-    cache_read_input_tokens: Count = 0
-    cache_creation: Mapping[str, Count] = {}  # by the life of what was written
-    output_tokens: Count
+    uncached_input_tokens: Loose[Count] = None
+    cache_read_input_tokens: Loose[Count] = 0
+    cache_creation: Loose[Mapping[str, Count]] = field(default_factory=dict)  # by the life of what was written
+    output_tokens: Loose[Count] = None
 
     def tokens(self) -> BilledTokens:
-        prompt = self.uncached_input_tokens + self.cache_read_input_tokens + sum(self.cache_creation.values())
-        return BilledTokens(self.model or "", None, prompt, self.output_tokens, self.cache_read_input_tokens)
+        cached, written, prompt = self.cache_read_input_tokens, self.cache_creation, self.uncached_input_tokens
+        if prompt is not None:
+            prompt = None if cached is None or written is None else prompt + cached + sum(written.values())
+        return BilledTokens(self.model or "", None, prompt, self.output_tokens, cached)
 
 
 class OpenAICosts(AnswerPart, frozen=True, kw_only=True):
@@ -81,7 +88,9 @@ class _Page(AnswerPart, frozen=True, kw_only=True):
 _Bucket = TypeVar("_Bucket", bound=AnswerPart)
 
 
-def read_page(answer: Any, bucket: type[_Bucket]) -> tuple[list[_Bucket], str | None]:
+def read_bill_page(answer: Any, bucket: type[_Bucket]) -> tuple[list[_Bucket], str | None]:
     """Return the buckets of a page, and what asks for the next; None: it is the last. Raises AnswerError."""
     page = _Page.read(answer)
+    if page.has_more and not page.next_page:  # else what is on it would be missing from the bill
+        raise AnswerError("next_page: missing")
     return [bucket.read(each) for each in page.data], page.next_page if page.has_more else None

@@ -96,6 +96,8 @@ class KeyStatus(Struct, frozen=True):
     """What a provider says of one key. limit_pusd None: it has no limit of its own.
 
     budgets: every layer that is checked, in that order, the key's own limit among them; empty where none is told.
+    unread: what of it makes no sense, by the provider's names; where that is what says the limit, None is no answer.
+    byok_used None: it is unread.
     """
 
     label: str
@@ -106,10 +108,11 @@ class KeyStatus(Struct, frozen=True):
     resets: str | None
     includes_byok: bool
     used: Spending
-    byok_used: Spending
+    byok_used: Spending | None
     expires_at: datetime | None = None
     budgets: tuple[BudgetLayer, ...] = ()
     free_requests: FreeRequests | None = None
+    unread: tuple[str, ...] = ()
 
     def layers(self) -> tuple[BudgetLayer, ...]:
         """Return the budgets; of a server that tells none, the key's own limit stands for them."""
@@ -121,7 +124,7 @@ class KeyStatus(Struct, frozen=True):
 
 
 class ListedKey(Struct, frozen=True):
-    """A key in the account's list. hash: SHA-256 of the secret in hex."""
+    """A key in the account's list. hash: SHA-256 of the secret in hex; unread, byok_used as in KeyStatus."""
 
     hash: str
     name: str
@@ -132,10 +135,11 @@ class ListedKey(Struct, frozen=True):
     resets: str | None
     includes_byok: bool
     used: Spending
-    byok_used: Spending
+    byok_used: Spending | None
     created_at: datetime | None = None
     last_used_at: datetime | None = None
     expires_at: datetime | None = None
+    unread: tuple[str, ...] = ()
 
 
 class AccountCredits(Struct, frozen=True):
@@ -196,13 +200,13 @@ class BilledCost(Struct, frozen=True):
 
 
 class BilledTokens(Struct, frozen=True):
-    """What a model was used for on a day."""
+    """What a model was used for on a day; None: not told, or not in a way that makes sense."""
 
     model: str
     requests: int | None
-    prompt: int
-    completion: int
-    cached: int
+    prompt: int | None
+    completion: int | None
+    cached: int | None
 
 
 class AccountSource(Protocol):

@@ -97,7 +97,8 @@ class FreeRequestsEntry(BaseModel):
 class KeyReport(HeardEntry):
     """A key as its provider sees it; figures are null where it has not said anything yet.
 
-    budgets: in the order in which they are checked; empty: the key has no limit of any kind.
+    budgets: in the order in which they are checked; empty: the key has no limit of any kind, unless unread says that it
+    cannot be known. unread: what the provider told that makes no sense, by its own names; problem says it too.
     """
 
     name: str
@@ -109,6 +110,7 @@ class KeyReport(HeardEntry):
     budgets: list[BudgetEntry]
     free_requests: FreeRequestsEntry | None
     expires_at: MomentText | None
+    unread: list[str]
 
 
 class AccountEntry(BaseModel):
@@ -122,7 +124,10 @@ class AccountEntry(BaseModel):
 
 
 class AccountKeyEntry(BaseModel):
-    """A key in the account's own list. hash: SHA-256 of the key. used_here: the name of this key here."""
+    """A key in the account's own list. hash: SHA-256 of the key. used_here: the name of this key here.
+
+    unread: what the provider told of it that makes no sense, by its own names; null here.
+    """
 
     hash: str
     name: str
@@ -135,10 +140,11 @@ class AccountKeyEntry(BaseModel):
     left_pusd: int | None
     resets: str | None
     spent: SpentEntry
-    spent_byok: SpentEntry
+    spent_byok: SpentEntry | None
     created_at: MomentText | None
     last_used_at: MomentText | None
     expires_at: MomentText | None
+    unread: list[str]
 
 
 class AccountActivityEntry(BaseModel):
@@ -270,12 +276,21 @@ def _key(heard: Heard[KeyStatus], now_ms: int) -> dict[str, Any]:
         "label": None if value is None else value.label,
         "is_free_tier": None if value is None else value.is_free_tier,
         "spent": None if value is None else _spending(value.used),
-        "spent_byok": None if value is None else _spending(value.byok_used),
+        "spent_byok": None if value is None or value.byok_used is None else _spending(value.byok_used),
         "budgets": [] if value is None else [_budget(layer) for layer in value.layers()],
         "free_requests": None if free is None else {"used": free.used, "limit": free.limit, "left": free.left},
         "expires_at": None if value is None else moment_text(moment_ms(value.expires_at)),
         **_heard(heard, now_ms),
+        **_unread(heard),
     }
+
+
+def _unread(heard: Heard[KeyStatus]) -> dict[str, Any]:
+    """Return what of an answer makes no sense; the problem says so where there is none that is worse."""
+    names = [] if heard.value is None else [*heard.value.unread]
+    if not names or heard.problem is not None:
+        return {"unread": names}
+    return {"unread": names, "problem": f"{', '.join(names)}: the provider's answer makes no sense, so not known."}
 
 
 def _budget(layer: BudgetLayer) -> dict[str, Any]:
@@ -310,10 +325,11 @@ def _listed_key(key: ListedKey, used_here: str | None) -> dict[str, Any]:
         **_amount("left", key.left_pusd),
         "resets": key.resets,
         "spent": _spending(key.used),
-        "spent_byok": _spending(key.byok_used),
+        "spent_byok": None if key.byok_used is None else _spending(key.byok_used),
         "created_at": moment_text(moment_ms(key.created_at)),
         "last_used_at": moment_text(moment_ms(key.last_used_at)),
         "expires_at": moment_text(moment_ms(key.expires_at)),
+        "unread": [*key.unread],
     }
 
 
