@@ -40,7 +40,7 @@ def summary_chunks(source: "Source", words: tuple[str, ...], selection: "Selecti
         cells = [[*map(safe_cell, row.key), *_amounts(row, source).values()] for row in lines]
         yield Chunk(csv_lines([head, *cells]).encode(), len(rows), 1.0)
         return
-    objects = ({**dict(zip(words, row.key, strict=True)), **_amounts(row, source)} for row in lines)
+    objects = ({**dict(zip(words, row.key, strict=True)), **_literals(_amounts(row, source))} for row in lines)
     yield Chunk(b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in objects), len(rows), 1.0)
 
 
@@ -60,6 +60,13 @@ def _sums(source: "Source", wanted: "UsageSelection", selection: "Selection") ->
         return is_of_user and (not models or matches(models, key["model"], key["requested_model"]))
 
     return read_matching_usage(source.reports, wanted, words, is_selected, source.zone)
+
+
+def _literals(amounts: Mapping[str, int | str | None]) -> dict[str, object]:
+    """Return figures as JSON has them in exports: numbers with all their digits, of any size."""
+    import orjson  # noqa: PLC0415 - keeps --help quick
+
+    return {name: None if amount is None else orjson.Fragment(str(amount)) for name, amount in amounts.items()}
 
 
 def _amounts(row: "SpendingRow", source: "Source") -> dict[str, int | str | None]:

@@ -195,6 +195,12 @@ def test_each_format_as_a_file(filled: CommandLine) -> None:
     assert sums[-1]["month"] == "total"
     assert sum(int(row["cost_pusd"]) for row in sums[:-1]) == int(sums[-1]["cost_pusd"]) == total
     assert set(sums[0]) >= {"month", "user", "requests", "cost_usd", "cost_sek"}
+    text = filled.ok("export", "--summary", "month,user", "--format", "jsonl").stdout
+    lines = [json.loads(line, parse_float=Decimal) for line in text.splitlines()]
+    for line, cells in zip(lines, sums, strict=True):
+        for name in ("requests", "errors", "input_tokens", "output_tokens", "cost_pusd", "cost_usd", "cost_sek"):
+            assert isinstance(line[name], int | Decimal), name  # numbers, as in the lines of rows
+            assert line[name] == Decimal(cells[name])
 
 
 @pytest.mark.parametrize("program", [["-m", "proxy", "export"], [str(ROOT / "scripts" / "export_usage.py")]])
