@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import orjson
-
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
+from proxy.web.write_json import write_json
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -15,7 +14,7 @@ def json_reply(
     context: RequestContext, body: object, status: int = 200, *, headers: Mapping[str, str] = _NONE
 ) -> Reply:
     """Return an answer with a JSON body: what orjson can write, or bytes that are JSON already."""
-    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    data = body if isinstance(body, bytes) else write_json(body)
     return own_reply(context, status, {"Content-Type": "application/json", **headers}, data)
 
 

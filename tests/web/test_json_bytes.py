@@ -1,10 +1,14 @@
 """Answers as JSON: a long list is written a part at a time, and is the same."""
 
+import json
 import random
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 import pytest
+from pydantic import BaseModel
 
 from proxy.web.admin import json_bytes as written
 from proxy.web.admin.etag import etag_of
@@ -34,3 +38,23 @@ def test_no_call_writes_many(monkeypatch: pytest.MonkeyPatch) -> None:
     json_of_many({"n": n} for n in range(1000))
     assert sum(sizes) == 1000
     assert max(sizes) <= 200
+
+
+def test_sums_of_more_than_64_bits_are_written() -> None:
+    row = Pair(2**63, 2**70)
+    large = {"total": -(2**80), "b": 1, "rows": json_of_many([row, Model(pusd=2**90)]), "a": MappingProxyType({"x": 0})}
+    text = json_bytes(large)
+    assert json.loads(text) == {"total": -(2**80), "b": 1, "rows": [[2**63, 2**70], {"pusd": 2**90}], "a": {"x": 0}}
+    assert etag_of(large) == etag_of(dict(reversed(large.items())))
+    assert msgspec.json.decode(text)["total"] == -(2**80)  # as the pages read it
+    with pytest.raises(TypeError):
+        json_bytes({"n": 2**70, "odd": object()})
+
+
+class Pair(NamedTuple):
+    low: int
+    high: int
+
+
+class Model(BaseModel):
+    pusd: int

@@ -15,6 +15,7 @@ from pathlib import Path
 from proxy.core.errors import LedgerError, SetupError
 from proxy.storage.reports import BackupError, BackupResult
 from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.exact_sum import exact_sum, join_sums
 
 _PAGES = 1000  # 4 MB of a step: some milliseconds
 _OWN_FILES = ("", "-wal", "-shm", "-journal", ".lock", ".sock")
@@ -89,9 +90,10 @@ def _copy(source: Path, half: Path, progress: Progress | None) -> None:
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, that can be read also where nothing can be written
 
 
+_BOOKED = f"SELECT count(*), {exact_sum('cost_pusd')} FROM requests"  # noqa: S608 - constants
 # without those of requests whose rows are gone
 _ADJUSTED = (
-    "SELECT ifnull(sum(amount_pusd), 0) FROM adjustments"
+    f"SELECT {exact_sum('amount_pusd')} FROM adjustments"  # noqa: S608 - constants
     " WHERE request_id IS NULL OR request_id IN (SELECT id FROM requests)"
 )
 
@@ -100,15 +102,15 @@ def _check(half: Path, target: Path) -> BackupResult:
     with closing(sqlite3.connect(half, isolation_level=None)) as copy:
         try:
             found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
-            requests, cost_pusd = copy.execute("SELECT count(*), ifnull(sum(cost_pusd), 0) FROM requests").fetchone()
-            adjusted_pusd = copy.execute(_ADJUSTED).fetchone()[0]
+            requests, *costs = copy.execute(_BOOKED).fetchone()
+            cost_pusd = join_sums(*costs) + join_sums(*copy.execute(_ADJUSTED).fetchone())
         except sqlite3.DatabaseError as error:
-            found, requests, cost_pusd, adjusted_pusd = str(error), 0, 0, 0
+            found, requests, cost_pusd = str(error), 0, 0
     if found != "ok":
         raise LedgerError(
             f"The copy is damaged, so the ledger is too: {found}. See docs/concepts/ledger.md, 'A damaged file'."
         )
-    return BackupResult(str(target), requests, cost_pusd + adjusted_pusd, half.stat().st_size)
+    return BackupResult(str(target), requests, cost_pusd, half.stat().st_size)
 
 
 def _give_name(half: Path, target: Path, *, force: bool) -> None:

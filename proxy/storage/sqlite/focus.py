@@ -5,10 +5,11 @@ the ledger holds, to the pico-dollar, whatever retention has removed.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from proxy.storage.export import Selection
 from proxy.storage.focus import ChargeOwner, ChargeSlice, ChargeTokens, FocusCharge
+from proxy.storage.sqlite.exact_sum import exact_sum, join_sums
 from proxy.storage.sqlite.export import models_value, of_models
 from proxy.storage.sqlite.usage import id_range
 
@@ -16,7 +17,7 @@ _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 _WHOSE = "user, ifnull(group_name, ''), ifnull(model, ''), ifnull(provider, ''), ifnull(use_case, '')"
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cache_write_tokens")
-_SUMS = ", ".join(f"sum(ifnull({name}, 0))" for name in ("cost_pusd", *_TOKENS))
+_SUMS = ", ".join([exact_sum("ifnull(cost_pusd, 0)"), *(f"sum(ifnull({name}, 0))" for name in _TOKENS)])
 
 # of several attempts the last one's key and host; the row itself knows those of the first, and who served the last
 _ROWS = f"""
@@ -27,7 +28,7 @@ SELECT {_WHOSE}, token_id, endpoint,
         ELSE key_id END AS paid_key_id,
     ifnull(CASE WHEN attempts > 1 THEN (SELECT served_by FROM attempt_rows WHERE request_id = r.id AND n = r.attempts)
         ELSE served_by END, '') AS host,
-    is_byok, {{is_chosen}}, sum(upstream_cost_pusd), count(*), {_SUMS}
+    is_byok, {{is_chosen}}, {exact_sum("upstream_cost_pusd")}, count(*), {_SUMS}
 FROM requests r
 WHERE id >= :first AND id <= :last AND started_ms >= :start AND started_ms < :end AND state IN ('settled', 'released')
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
@@ -37,16 +38,16 @@ _HOURS = f"""
 SELECT user, group_name, model, provider, use_case, {{is_chosen}}, sum(requests), {_SUMS} FROM usage_hourly
 WHERE hour_ms >= :start AND hour_ms < :end GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """  # noqa: S608 - as above
-_LATE = """
-SELECT user, group_name, model, provider, use_case, sum(amount_pusd) FROM adjustments
+_LATE = f"""
+SELECT user, group_name, model, provider, use_case, {exact_sum("amount_pusd")} FROM adjustments
 WHERE at_ms >= ? AND at_ms < ? GROUP BY 1, 2, 3, 4, 5
-"""
+"""  # noqa: S608 - as above
 _CORRECTIONS = f"""
 SELECT at_ms / {_DAY_MS}, strftime('%Y-%m', ts_ms / 1000, 'unixepoch') AS month, a.user, a.group_name, a.model,
-    a.provider, a.use_case, ifnull(charged_key, ''), reason, source, min(ts_ms), sum(amount_pusd)
+    a.provider, a.use_case, ifnull(charged_key, ''), reason, source, min(ts_ms), {exact_sum("amount_pusd")}
 FROM adjustments a LEFT JOIN requests r ON r.id = a.request_id
 WHERE ts_ms >= :start AND ts_ms < :end AND {{is_chosen}}
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 HAVING sum(amount_pusd) <> 0 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 """  # noqa: S608 - as above
 
 
@@ -89,8 +90,8 @@ def _day(
     values = {"start": start_ms, "end": end_ms, "models": models_value(selection)}
     query = _of_models(_ROWS, selection, "r.model", "r.requested_model")
     for row in connection.execute(query, {**values, "first": first, "last": last}):
-        whose, figures = ChargeOwner(*row[:5]), row[13:]
-        token, endpoint, key, key_id, host, is_byok, is_chosen, upstream_pusd = row[5:13]
+        whose, figures = ChargeOwner(*row[:5]), _figures(row[14:])
+        token, endpoint, key, key_id, host, is_byok, is_chosen, *upstream = row[5:14]
         found = known.setdefault(whose, [0] * len(figures))
         for n, figure in enumerate(figures):
             found[n] += figure
@@ -111,12 +112,18 @@ def _day(
             key_hash=names.get(key_id, ""),
             host=host,
             is_byok=None if is_byok is None else bool(is_byok),
-            upstream_pusd=upstream_pusd,
+            upstream_pusd=None if upstream[0] is None else join_sums(*upstream),
         )
-    for *late, amount_pusd in connection.execute(_LATE, (start_ms, end_ms)):
-        known.setdefault(ChargeOwner(*late), [0] * (2 + len(_TOKENS)))[1] += amount_pusd
+    for *late, high, low in connection.execute(_LATE, (start_ms, end_ms)):
+        known.setdefault(ChargeOwner(*late), [0] * (2 + len(_TOKENS)))[1] += join_sums(high, low)
     hours = connection.execute(_of_models(_HOURS, selection, "model"), values)
     yield from _beyond_rows(hours, start_ms, end_ms, known)
+
+
+def _figures(row: Sequence[int]) -> list[int]:
+    """Return requests, cost and tokens from the columns of requests and _SUMS."""
+    requests, high, low, *tokens = row
+    return [requests, join_sums(high, low), *tokens]
 
 
 def _beyond_rows(
@@ -124,7 +131,7 @@ def _beyond_rows(
 ) -> Iterator[FocusCharge]:
     """Yield what the roll-up has more than its rows and adjustments: requests whose rows retention has removed."""
     for row in hours:
-        whose, is_chosen, figures = ChargeOwner(*row[:5]), row[5], row[6:]
+        whose, is_chosen, figures = ChargeOwner(*row[:5]), row[5], _figures(row[6:])
         missing = [figure - of for figure, of in zip(figures, known.get(whose, [0] * len(figures)), strict=True)]
         if is_chosen and any(missing):
             requests, cost_pusd, *tokens = missing
@@ -143,7 +150,10 @@ def _corrections(connection: sqlite3.Connection, selection: Selection) -> Iterat
     end_ms = 1 << 62 if selection.until_ms is None else selection.until_ms
     values = {"start": selection.since_ms or 0, "end": end_ms, "models": models_value(selection)}
     query = _of_models(_CORRECTIONS, selection, "a.model", "r.requested_model")
-    for day, _, *whose, key, reason, source, ts_ms, amount_pusd in connection.execute(query, values):
+    for day, _, *whose, key, reason, source, ts_ms, high, low in connection.execute(query, values):
+        amount_pusd = join_sums(high, low)
+        if not amount_pusd:
+            continue
         yield FocusCharge(
             day * _DAY_MS,
             (day + 1) * _DAY_MS,

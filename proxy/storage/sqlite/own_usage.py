@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from proxy.storage.reports import TOKEN_CLASSES, ModelUsage, OwnAttempt, OwnRequest
 from proxy.storage.rows import HOUR_MS, id_floor, id_number
 from proxy.storage.sqlite.adjustments import with_late
+from proxy.storage.sqlite.exact_sum import exact_sum, join_sums
 from proxy.storage.sqlite.usage_daily import TIMES, rolled_sources
 
 _SUMMED = ("requests", *TOKEN_CLASSES, "cost_pusd")
-_SUMS = ", ".join(f"sum({name})" for name in _SUMMED)
+_SUMS = ", ".join([*(f"sum({name})" for name in _SUMMED[:-1]), exact_sum(_SUMMED[-1])])
 _ROLLED = f"SELECT model, {_SUMS} FROM {{}} {TIMES} AND user = :user GROUP BY model"  # noqa: S608 - constants of this file
 _EDGE = f"""
 SELECT model, {_SUMS} FROM (
@@ -56,8 +57,8 @@ def spent_since(connection: sqlite3.Connection, user: str, starts_ms: Sequence[i
     for start_ms in starts_ms:
         pusd = 0
         for source, times in rolled_sources(connection, ("user",), start_ms):
-            query = f"SELECT ifnull(sum(cost_pusd), 0) FROM {source} {TIMES} AND user = :user"  # noqa: S608 - constants
-            pusd += connection.execute(query, {"times": times, "user": user}).fetchone()[0]
+            query = f"SELECT {exact_sum('cost_pusd')} FROM {source} {TIMES} AND user = :user"  # noqa: S608 - constants
+            pusd += join_sums(*connection.execute(query, {"times": times, "user": user}).fetchone())
         found.append(pusd)
     return found
 
@@ -90,7 +91,8 @@ def usage_by_model(connection: sqlite3.Connection, user: str, start_ms: int) -> 
     for source, times in rolled_sources(connection, ("user", "model"), whole_ms):
         rows += connection.execute(_ROLLED.format(source), {"user": user, "times": times})
     sums: dict[str, list[int]] = {}
-    for model, *figures in rows:
+    for model, *counts, high, low in rows:
+        figures = [*counts, join_sums(high, low)]
         sums[model] = list(map(int.__add__, sums.get(model, [0] * len(figures)), figures))
     found = sorted(sums.items(), key=lambda item: (-item[1][-1], item[0]))
     return [

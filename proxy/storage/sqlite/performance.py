@@ -6,13 +6,14 @@ from typing import Any
 
 from proxy.storage.performance import AnswerSums, Histograms, ModelPerformance, PerformanceFilter
 from proxy.storage.rows import HOUR_MS
+from proxy.storage.sqlite.exact_sum import exact_sum, join_sums
 from proxy.storage.sqlite.usage_daily import BY_MODEL, SummedHours
 
 _SUMS = ("requests", "output_tokens", *AnswerSums._fields)
 _DIGITS = 1 << 16  # that are read by one call, during which no other thread runs: a tenth of a millisecond
 _IS_SUMMED = "counts >= x'ff'"  # their first byte: such counts cannot be joined by writing one behind the other
 _QUERY = f"""
-SELECT provider, model, sum(cost_pusd),
+SELECT provider, model, {exact_sum("cost_pusd")},
     group_concat(CASE WHEN {_IS_SUMMED} THEN '' ELSE hex(counts) END, ''), sum({_IS_SUMMED}),
     {", ".join(f"sum({name})" for name in _SUMS)}
 FROM {{0}} GROUP BY 1, 2
@@ -34,10 +35,10 @@ def read_performance(connection: sqlite3.Connection, wanted: PerformanceFilter) 
     counts: dict[tuple[str, str], list[bytes]] = {}
     for source, values in _sources(connection, wanted):
         has_summed = 0
-        for provider, model, cost_pusd, short, summed, *figures in connection.execute(_QUERY.format(source), values):
+        for provider, model, high, low, short, summed, *figures in connection.execute(_QUERY.format(source), values):
             names = wanted.names(provider, model)
             total = sums.setdefault(names, [0] * (len(figures) + 1))
-            for n, figure in enumerate((cost_pusd, *figures)):
+            for n, figure in enumerate((join_sums(high, low), *figures)):
                 total[n] += figure
             digits = (short[at : at + _DIGITS] for at in range(0, len(short), _DIGITS))
             counts.setdefault(names, []).extend(map(bytes.fromhex, digits))

@@ -18,6 +18,7 @@ from proxy.storage.reconciliation import (
     class_sums,
 )
 from proxy.storage.rows import id_floor
+from proxy.storage.sqlite.exact_sum import exact_sum, join_sums
 
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
@@ -130,12 +131,16 @@ def compared_days(
 
 def provider_history(connection: sqlite3.Connection, since_day: str | None, until_day: str | None) -> list[HistorySum]:
     """Return what providers charged before the first request, by model."""
-    return [HistorySum(*row) for row in connection.execute(_HISTORY, (since_day, until_day))]
+    found = [
+        HistorySum._make((*row, join_sums(high, low)))
+        for *row, high, low in connection.execute(_HISTORY, (since_day, until_day))
+    ]
+    return sorted(found, key=lambda one: (-one.cost_pusd, one.provider, one.model))
 
 
 _HISTORY = (
-    "SELECT provider, model, sum(requests), sum(input_tokens), sum(output_tokens), sum(cost_pusd) FROM provider_history"
-    " WHERE (?1 IS NULL OR day >= ?1) AND (?2 IS NULL OR day <= ?2) GROUP BY 1, 2 ORDER BY 6 DESC, 1, 2"
+    f"SELECT provider, model, sum(requests), sum(input_tokens), sum(output_tokens), {exact_sum('cost_pusd')}"  # noqa: S608 - constants
+    " FROM provider_history WHERE (?1 IS NULL OR day >= ?1) AND (?2 IS NULL OR day <= ?2) GROUP BY 1, 2"
 )
 
 

@@ -92,6 +92,11 @@ from proxy.storage.sqlite.unfinished import read_unfinished
 from proxy.storage.sqlite.usage_daily import past_days
 from proxy.storage.sqlite.users import SqliteUsers
 
+_TOO_LARGE = (
+    "A sum of the ledger is more than 9.2 million USD, the most that can be told here; its file is whole."
+    " Ask for a shorter time, or read single requests: tollkeeper export."
+)
+
 
 class SqliteReports:
     """The reports of one file. Any thread may ask; nothing stays open between two questions."""
@@ -108,6 +113,8 @@ class SqliteReports:
             with closing(open_reader(self._path)) as connection:
                 yield connection
         except sqlite3.DatabaseError as error:
+            if str(error) == "integer overflow":  # the file is whole: what single sums cannot hold is no damage
+                raise LedgerError(_TOO_LARGE) from None
             raise LedgerError(f"{self._path} cannot be read: {error}. tollkeeper check tells more.") from None
 
     @contextmanager

@@ -23,6 +23,7 @@ from proxy.policy.time_segments import TIME_WORDS, time_segments
 from proxy.storage.reports import LedgerCheck
 from proxy.storage.rows import DOUBTLESS, id_floor
 from proxy.storage.spending import LateSum, SpendingRow, SpendingSums, UnsettledSum, UsageSelection, sum_local
+from proxy.storage.sqlite.exact_sum import exact_sum, join_sums
 from proxy.storage.sqlite.retention import removed_before_ms
 from proxy.storage.sqlite.usage_daily import FIRST_AND_LAST, TIMES, SummedHours, facet_of, rolled_sources
 from proxy.storage.sqlite.usage_queries import COST, FIGURES, UsageQueries
@@ -275,14 +276,11 @@ def _subtract(left: dict[tuple[str, ...], list[int]], key: tuple[str, ...], figu
 
 def _read(connection: sqlite3.Connection, query: str, values: Mapping[str, Any]) -> Iterator[Figures]:
     """Yield keys and figures of a statement."""
-    for row in connection.execute(query, values):
-        if _is_any(row):
-            yield row[:-FIGURES], row[-FIGURES:]
-
-
-def _is_any(row: tuple[Any, ...]) -> bool:
-    """Return whether a row sums any request: without a key there is one also where there is nothing."""
-    return row[-FIGURES] is not None
+    for *row, low in connection.execute(query, values):
+        if low is not None:  # without a key there is a row also where there is nothing
+            figures = row[-FIGURES:]
+            figures[COST] = join_sums(figures[COST], low)
+            yield tuple(row[:-FIGURES]), tuple(figures)
 
 
 def sum_late(connection: sqlite3.Connection, wanted: UsageSelection) -> list[LateSum]:
@@ -291,7 +289,8 @@ def sum_late(connection: sqlite3.Connection, wanted: UsageSelection) -> list[Lat
     start_ms, end_ms = _bounds(connection, wanted.since_ms, wanted.until_ms)
     for first_ms, last_ms, usd_rate in rate_spans(wanted.rates, start_ms, end_ms):
         values = {"since": first_ms, "until": last_ms, "user": wanted.user}
-        for reason, source, count, pusd in connection.execute(_LATE, values):
+        for reason, source, count, *sums_pusd in connection.execute(_LATE, values):
+            pusd = join_sums(*sums_pusd)
             local = None if usd_rate is None else local_amount(pusd, usd_rate)
             known = sums.get((reason, source), LateSum(reason, source, 0, 0, Decimal(0)))
             sums[reason, source] = LateSum(
@@ -301,7 +300,8 @@ def sum_late(connection: sqlite3.Connection, wanted: UsageSelection) -> list[Lat
 
 
 _LATE = (
-    "SELECT reason, source, count(*), sum(amount_pusd) FROM adjustments WHERE at_ms >= :since AND at_ms < :until"
+    f"SELECT reason, source, count(*), {exact_sum('amount_pusd')} FROM adjustments"  # noqa: S608 - constants
+    " WHERE at_ms >= :since AND at_ms < :until"
     " AND (:user IS NULL OR user = :user) GROUP BY 1, 2"
 )
 

@@ -2,8 +2,9 @@
 
 Bound in all of them: user; over the roll-up times, a JSON list of days or hours; over rows since, until, and first and
 last, the ids between which they lie. A statement has the words of its selection in order, but for those of time, then
-the figures of SpendingRow up to its counts. Where rows have to be read, statements over them have their time first, in
-multiples of quantum (milliseconds).
+the figures of SpendingRow up to its counts: in the place of the cost the sum of its high bits, and behind all figures
+that of its low bits. Where rows have to be read, statements over them have their time first, in multiples of quantum
+(milliseconds).
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import orjson
 from proxy.core.counts import Counts
 from proxy.policy.time_segments import TIME_WORDS
 from proxy.storage.spending import OTHERS, TAG, UsageSelection, is_of_rows
+from proxy.storage.sqlite.exact_sum import sum_of_high, sum_of_low
 from proxy.storage.sqlite.usage_daily import facet_of
 
 _PARTS = ("cached_tokens", "reasoning_tokens", *Counts._fields)
@@ -121,7 +123,8 @@ def _rolled(words: list[str], kept: str | None, only: list[str], *, is_of_user: 
     parts = ", ".join(f"ifnull(sum({name}) FILTER (WHERE {name} <> 0), 0)" for name in _PARTS)
     figures = (
         f"SELECT {''.join(f'{key}, ' for key in keys)}"
-        f" sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_pusd), {parts}"
+        f" sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), {sum_of_high('cost_pusd')}, {parts},"
+        f" {sum_of_low('cost_pusd')}"
     )
     facet = facet_of([*(_NAMES.get(word, word) for word in (*words, *only)), *(["user"] if is_of_user else [])])
     # a list of times with a user is a list of places in the key: nobody else's rows are read
@@ -152,7 +155,7 @@ def _requests(words: list[str], columns: Mapping[str, str], condition: str, *, i
             for n, figure in enumerate(figures)
         ]
     return (
-        f"SELECT {''.join(f'{key}, ' for key in keys)} {', '.join(f'sum({figure})' for figure in figures)}"  # noqa: S608 - constants of this file
+        f"SELECT {''.join(f'{key}, ' for key in keys)} {_sums(figures)}"  # noqa: S608 - constants of this file
         f" FROM requests r{' LEFT JOIN attempt_rows w ON w.request_id = r.id' if by_key else ''}{_tags(words)}"
         " WHERE r.id >= :first AND r.id <= :last AND r.started_ms >= :since AND r.started_ms < :until"
         " AND (:user IS NULL OR r.user = :user) AND r.state IN ('settled', 'released')"
@@ -162,13 +165,18 @@ def _requests(words: list[str], columns: Mapping[str, str], condition: str, *, i
 
 def _adjustments(words: list[str], columns: Mapping[str, str], condition: str, *, is_timed: bool) -> str:
     keys = [*(["a.at_ms / :quantum"] if is_timed else []), *(columns[word] for word in words)]
-    figures = ["sum(a.amount_pusd)" if n == COST else "sum(0)" for n in range(FIGURES)]
+    figures = ["a.amount_pusd" if n == COST else "0" for n in range(FIGURES)]
     return (
-        f"SELECT {''.join(f'{key}, ' for key in keys)} {', '.join(figures)}"  # noqa: S608 - constants of this file
+        f"SELECT {''.join(f'{key}, ' for key in keys)} {_sums(figures)}"  # noqa: S608 - constants of this file
         f" FROM adjustments a LEFT JOIN requests r ON r.id = a.request_id{_tags(words)}"
         " WHERE a.at_ms >= :since AND a.at_ms < :until AND (:user IS NULL OR a.user = :user)"
         f"{condition}{_group(len(keys))}"
     )
+
+
+def _sums(figures: list[str]) -> str:
+    sums = [sum_of_high(figure) if n == COST else f"sum({figure})" for n, figure in enumerate(figures)]
+    return ", ".join([*sums, sum_of_low(figures[COST])])
 
 
 def _tags(words: list[str]) -> str:

@@ -33,6 +33,7 @@ from proxy.storage.reports import Reports
 from proxy.storage.rows import HOUR_MS, id_floor, id_text
 from proxy.storage.spending_source import SpendingSource
 from proxy.storage.sqlite.connect import open_reader
+from proxy.storage.sqlite.exact_sum import exact_sum, join_sums
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import removed_before_ms
 from proxy.storage.sqlite.spending_source import ENDED_SOURCE, HELD_SOURCE
@@ -342,20 +343,18 @@ def _users(ledger: _Ledger) -> Iterator[LedgerDifference]:
     """Yield the hours whose users do not add up to the total."""
     if not ledger.is_summed:
         return
-    requests, cost_pusd = ledger.execute(
-        f"SELECT count(*), ifnull(sum(cost_pusd), 0) FROM requests WHERE {ENDED}"  # noqa: S608 - constants
+    requests, *costs = ledger.execute(
+        f"SELECT count(*), {exact_sum('cost_pusd')} FROM requests WHERE {ENDED}"  # noqa: S608 - constants
     ).fetchone()
-    (adjusted_pusd,) = ledger.execute("SELECT ifnull(sum(amount_pusd), 0) FROM adjustments").fetchone()
+    adjusted = ledger.execute(f"SELECT {exact_sum('amount_pusd')} FROM adjustments").fetchone()  # noqa: S608 - as above
+    cost_pusd = join_sums(*costs) + join_sums(*adjusted)
     by_user: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for key, figures in ledger.rows.items():
         by_user[key[1]][0] += figures[0]
         by_user[key[1]][1] += figures[-1]
     found = [sum(sums) for sums in zip(*by_user.values(), strict=True)] or [0, 0]
-    if found != [requests, cost_pusd + adjusted_pusd]:
-        text = (
-            f"users sum to {found[0]} requests and {found[1]} pico-USD,"
-            f" all rows to {requests} and {cost_pusd + adjusted_pusd}"
-        )
+    if found != [requests, cost_pusd]:
+        text = f"users sum to {found[0]} requests and {found[1]} pico-USD, all rows to {requests} and {cost_pusd}"
         yield LedgerDifference("total", "all users", text)
 
 

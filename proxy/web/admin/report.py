@@ -5,7 +5,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
-from proxy.core.money import MAX_PUSD, pusd_to_usd
+from proxy.core.money import pusd_to_usd
 from proxy.policy.exchange_rates import plain_text
 from proxy.policy.projection import Projection, project, read_growth, read_revenue
 from proxy.storage.finance import (
@@ -398,9 +398,7 @@ def _figures(row: SpendingRow, report: MonthReport) -> dict[str, Any]:
 
 
 def _amount(name: str, pusd: int | None) -> dict[str, Any]:
-    """Return an amount as two fields; raises CallerError 400 for one that only a projection can reach."""
-    if pusd is not None and abs(pusd) > MAX_PUSD:
-        raise invalid_query("growth", "at this pace it comes to more than 9.2 million USD, the most that can be told")
+    """Return an amount as two fields, exact at any size."""
     return {f"{name}_usd": None if pusd is None else pusd_to_usd(pusd), f"{name}_pusd": pusd}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import msgspec
 import orjson
 
 from proxy.core.loop_turn import LoopTurn
@@ -72,7 +73,7 @@ class AdminCalls:
         downstream = CollectingDownstream(target, _JSON, b"" if body is None else orjson.dumps(body))
         context = RequestContext(downstream, services.ledger.ids.next(now_ms), services.clock, now_ms)
         await admin(context, self._deps, self._operator, method, target)
-        answer: dict[str, Any] = orjson.loads(downstream.collected)
+        answer: dict[str, Any] = msgspec.json.decode(downstream.collected)  # sums of any size
         await self._turn.rest()
         return answer
 

@@ -4,7 +4,7 @@ What is rounded for reading has its exact value beside it, in the title of the e
 """
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from proxy.core.money import pusd_to_usd
 from proxy.policy.period import LAST_MS
 
 _CENT = Decimal("0.01")
+_LARGE = Context(prec=120)  # a projection may have more digits than the 28 that are usual
 _FIGURES = 3  # of an amount below a dollar
 _THOUSAND, _MILLION, _BILLION = 1_000, 1_000_000, 1_000_000_000
 NOTHING = "\N{EN DASH}"
@@ -27,7 +28,7 @@ def money_text(pusd: float | None) -> str:
         return NOTHING
     sign, usd = _MINUS if pusd < 0 else "", Decimal(abs(round(pusd))).scaleb(-12)
     if usd >= 1 or not usd:
-        return f"{sign}${usd.quantize(_CENT):,}"
+        return f"{sign}${usd.quantize(_CENT, context=_LARGE):,}"
     places = max(2, _FIGURES - 1 - usd.adjusted())
     text = f"{usd:.{places}f}"
     whole, _, fraction = text.partition(".")
