@@ -247,14 +247,15 @@ class Currency(Block):
     )
     rates: dict[Day, Rate] = setting(
         {},
-        "In place of usd_rate: what 1 USD costs from each of these dates on (`{2026-11-01: 10.42}`).",
-        "None. The first one holds for all that was before.",
+        "In place of usd_rate: what 1 USD costs from each of these dates on (`{2026-11-01: 0.92, 2026-12-01: 0.93}`)."
+        " Before the first one the rate that the ledger has stays; where it has none yet, the first one holds too.",
+        "usd_rate holds at any time.",
     )
     ecb_file: FilePath | None = setting(
         None,
         "In place of usd_rate: a file of reference rates as the ECB publishes them (XML or CSV), relative to this file."
         " It is read again when it changes; a rate holds from the day after the one that it is dated.",
-        "None.",
+        "No file is read.",
     )
     ecb_url: BaseUrl | None = setting(
         None,
