@@ -13,7 +13,7 @@ from proxy.storage.adjustment import Correction
 from proxy.storage.performance import PerformanceFilter
 from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.backup import copy_ledger
-from proxy.storage.sqlite.own_usage import spent_since, usage_by_model
+from proxy.storage.sqlite.own_usage import spent_since, spent_with, usage_by_model
 from proxy.storage.sqlite.performance import read_performance
 from proxy.storage.sqlite.reconciliation import provider_history
 from tests.cli.command_line import Commands
@@ -34,7 +34,15 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = []
         for n, cost_pusd in enumerate((*COSTS, 0, 0)):
             row = made(n, START_MS + n * HOUR_MS, random.Random(n))
-            whose = {"user": "anna", "model": "m", "provider": "openrouter", "use_case": None, "tags": '{"a": "b"}'}
+            whose = {
+                "user": "anna",
+                "model": "m",
+                "provider": "openrouter",
+                "use_case": None,
+                "target_provider": "openrouter",
+                "key": "own",
+                "tags": '{"a": "b"}',
+            }
             rows.append({**row, **whose, "state": "settled", "cost_pusd": cost_pusd})
         insert(db, rows)
         late = [Correction(row["id"], pusd, "bill", "x") for row, pusd in zip(rows[-2:], FOUND_PUSD, strict=True)]
@@ -84,6 +92,7 @@ def test_a_copy_and_a_check_tell_the_sum(rich: Path, tmp_path: Path) -> None:
 def test_what_the_proxy_asks_is_exact(rich: Path) -> None:
     with ledger(rich) as db:
         assert spent_since(db, "anna", [0]) == [WHOLE_PUSD]
+        assert spent_with(db, "anna", "own", [0, START_MS + HOUR_MS]) == [WHOLE_PUSD, WHOLE_PUSD - COSTS[0]]
         assert [one.cost_pusd for one in usage_by_model(db, "anna", 0)] == [WHOLE_PUSD]
         assert [one.cost_pusd for one in read_performance(db, PerformanceFilter())] == [WHOLE_PUSD]
         assert [one.cost_pusd for one in provider_history(db, None, None)] == [2 * MAX_PUSD - 4]

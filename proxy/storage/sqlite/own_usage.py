@@ -68,18 +68,25 @@ def spent_with(connection: sqlite3.Connection, user: str, key: str, starts_ms: S
 
     Read from single rows, so without what retention has removed.
     """
-    sums = ", ".join(
-        f"ifnull(sum(attempts.cost_pusd) FILTER (WHERE requests.started_ms >= ?{n}), 0)"
-        for n in range(3, len(starts_ms) + 3)
-    )
+    places = range(3, len(starts_ms) + 3)
+    sums = ", ".join(_sum_since("attempts.cost_pusd", "requests.started_ms", n) for n in places)
     query = (
         f"SELECT {sums} FROM requests JOIN attempts ON attempts.request_id = requests.id"  # noqa: S608 - as above
         " WHERE requests.user = ?1 AND attempts.key = ?2 AND requests.state IN ('settled', 'released')"
     )
-    late = ", ".join(f"ifnull(sum(amount_pusd) FILTER (WHERE at_ms >= ?{n}), 0)" for n in range(3, len(starts_ms) + 3))
+    late = ", ".join(_sum_since("amount_pusd", "at_ms", n) for n in places)
     query_late = f"SELECT {late} FROM adjustments WHERE user = ?1 AND charged_key = ?2"  # noqa: S608 - as above
     found = (connection.execute(each, (user, key, *starts_ms)).fetchone() for each in (query, query_late))
-    return [booked + adjusted for booked, adjusted in zip(*found, strict=True)]
+    booked, adjusted = (
+        [join_sums(*pair) for pair in zip(columns[::2], columns[1::2], strict=True)] for columns in found
+    )
+    return list(map(int.__add__, booked, adjusted))
+
+
+def _sum_since(amount: str, at: str, place: int) -> str:
+    """Return both columns of an exact sum from a bound instant on."""
+    since = f"CASE WHEN {at} >= ?{place} THEN {amount} END"
+    return exact_sum(since)
 
 
 def usage_by_model(connection: sqlite3.Connection, user: str, start_ms: int) -> list[ModelUsage]:
