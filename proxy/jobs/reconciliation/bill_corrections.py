@@ -76,11 +76,15 @@ def corrections_of(provider: str, entries: Sequence[DriftEntry]) -> list[Correct
 def costs_apart(
     provider: str, entries: Sequence[DriftEntry], keys: Mapping[str, str], zone: ZoneInfo
 ) -> list[UnattachedCost]:
-    """Return the calls without a request that are to be booked, on their hour."""
+    """Return the calls without a request that are to be booked, on the second in which they were made.
+
+    Days and windows of zones that are off UTC by parts of an hour begin within an hour. Where only the hour is known it
+    is that hour's beginning.
+    """
     return [
         UnattachedCost(
-            at_ms=entry.hour_ms,
-            day=datetime.fromtimestamp(entry.hour_ms / 1000, zone).date().isoformat(),
+            at_ms=at_ms,
+            day=datetime.fromtimestamp(at_ms / 1000, zone).date().isoformat(),
             provider=provider,
             model=entry.model,
             key=keys.get(entry.key_hash, ""),
@@ -90,6 +94,7 @@ def costs_apart(
             reference=entry.generation_id,
         )
         for entry in entries
+        for at_ms in [entry.hour_ms if entry.at_ms is None else entry.at_ms]
         if entry.request_id is None and entry.generation_id is not None and entry.actual_pusd is not None
     ]
 

@@ -109,7 +109,8 @@ class DriftEntry(NamedTuple):
     """One difference. request_id or generation_id, or neither: of the day as a whole.
 
     booked_pusd and billed_pusd: the figures of the request or call. actual_pusd: what the whole request should be
-    booked at, or the call apart; None: nothing is to be booked. attempt: as in BookedRequest.
+    booked at, or the call apart; None: nothing is to be booked. attempt: as in BookedRequest. at_ms: when a call was
+    made, to the second where its id tells; None: only its hour is known.
     """
 
     drift_class: str
@@ -123,6 +124,7 @@ class DriftEntry(NamedTuple):
     billed_pusd: int
     actual_pusd: int | None = None
     attempt: int | None = None
+    at_ms: int | None = None
 
 
 class DayBooks(Struct, frozen=True):
@@ -457,6 +459,7 @@ def _of_call(name: str, call: BilledCall, amount_pusd: int, booked_pusd: int, ac
         booked_pusd,
         call.cost_pusd,
         actual_pusd,
+        at_ms=max(call.created_ms, call.hour_ms),  # a tail of the hour before is booked on the hour that was asked for
     )
 
 

@@ -90,7 +90,7 @@ def write_day(connection: sqlite3.Connection, result: DayResult) -> None:
     execute(_ADD_DAY, (*place, *figures))
     connection.executemany(_ADD_CLASS, [(*place, *each[:3]) for each in class_sums(result.entries)])
     kept = enumerate(_largest(result.entries))
-    connection.executemany(_ADD_ENTRY, [(*place, n, *entry[:-1]) for n, entry in kept])
+    connection.executemany(_ADD_ENTRY, [(*place, n, *entry[:-2]) for n, entry in kept])
     write_pairs(connection, day.provider, result.pairs)
 
 

@@ -1,13 +1,14 @@
 """A day of the ledger against a day of the bill: each difference is in one class, and the classes are all of it."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from proxy.jobs.reconciliation.bill_corrections import corrections_of
+from proxy.jobs.reconciliation.bill_corrections import corrections_of, costs_apart
 from proxy.policy.pricing import Price
 from proxy.policy.reconciliation.day_comparison import (
     SHOWN_AFTER_MS,
@@ -498,3 +499,26 @@ def test_each_attempt_is_a_call_to_its_own_model() -> None:
     assert [(one.drift_class, one.actual_pusd, one.attempt) for one in found.entries] == [
         (RESERVATION_CHARGED, BIG // 4, 1)
     ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "minute", "day"),
+    [
+        ("UTC", 45, "2024-10-04"),
+        ("Asia/Kolkata", 29, "2024-10-04"),
+        ("Asia/Kolkata", 31, "2024-10-05"),
+        ("Asia/Kathmandu", 14, "2024-10-04"),
+        ("Asia/Kathmandu", 16, "2024-10-05"),
+    ],
+)
+def test_a_call_of_nobody_counts_on_the_day_of_its_minute(zone: str, minute: int, day: str) -> None:
+    """Days of a zone off the full hour begin within an hour of UTC: 18:30 and 18:15 here."""
+    hour_ms = DAY_MS + 18 * 3_600_000
+    at_ms = hour_ms + minute * 60_000
+    [entry] = compare_day(books([], call(hour_ms=hour_ms, created_ms=at_ms, origin="proxy"))).entries
+    [cost] = costs_apart("openrouter", [entry], {}, ZoneInfo(zone))
+    assert (entry.hour_ms, cost.at_ms, cost.day) == (hour_ms, at_ms, day)
+    [cost] = costs_apart("openrouter", [entry._replace(at_ms=None)], {}, ZoneInfo(zone))  # only the hour is known
+    assert (cost.at_ms, cost.day) == (hour_ms, "2024-10-04")
+    [entry] = compare_day(books([], call(hour_ms=hour_ms, created_ms=hour_ms - 60_000, origin="proxy"))).entries
+    assert entry.at_ms == hour_ms
