@@ -5,9 +5,9 @@ from decimal import Decimal
 
 from proxy.core.money import PUSD_PER_USD
 from proxy.policy.exchange_rates import plain_text
-from proxy.storage.finance import MonthReport, month_title
+from proxy.storage.finance import TOO_YOUNG, MonthReport, month_title
 
-_TOO_YOUNG = "none yet: the month is too young, and nothing is projected from it"
+_NONE_YET = f"none yet: {TOO_YOUNG}"
 _CENT_PUSD = PUSD_PER_USD // 100
 
 
@@ -17,7 +17,7 @@ def outlook_lines(report: MonthReport) -> Iterator[tuple[str, str]]:
     if outlook.day_pusd is not None:
         yield "Run-rate", f"{about(outlook.day_pusd)} a day (mean of {_days(outlook.rate_days)})"
     if projection is None:
-        yield "Forecast", _TOO_YOUNG
+        yield "Forecast", _NONE_YET
         return
     if outlook.forecast_pusd is not None:
         yield "Forecast", f"{about(outlook.forecast_pusd)} by the end of {month_title(report.question.name)}"
@@ -31,7 +31,7 @@ def break_even_lines(report: MonthReport) -> Iterator[tuple[str, str]]:
     found, question = report.outlook.break_even, report.question
     if found is None:
         if question.revenue_pusd is not None:
-            yield "Return", _TOO_YOUNG
+            yield "Return", _NONE_YET
         return
     part = "" if question.part is None else f" of {question.part[0]} {question.part[1]}"
     yield "Revenue", f"{about(found.revenue_pusd)} a month"

@@ -21,6 +21,8 @@ from proxy.storage.spending import TAG, LateSum, SpendingRow, UnsettledSum, Usag
 from proxy.storage.spent_days import SpentDays, spent_by_day
 
 USE_CASE: Final = "use_case"
+TOO_YOUNG: Final = "the month is too young, and nothing is projected from it"
+_OVER: Final = "None: the month is over, and its total is what it came to."
 
 
 class MonthQuestion(Struct, frozen=True):
@@ -71,6 +73,13 @@ class SpendingOutlook(Struct, frozen=True):
     def day_pusd(self) -> int | None:
         """Return the run-rate: the mean of a day."""
         return None if not self.rate_days else self.rate_pusd // self.rate_days
+
+    @property
+    def forecast_note(self) -> str | None:
+        """Return why there is no forecast; None where there is one."""
+        if self.forecast_pusd is not None:
+            return None
+        return f"None yet: {TOO_YOUNG}." if self.projection is None else _OVER
 
 
 class BillSummary(Struct, frozen=True):

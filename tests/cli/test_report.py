@@ -330,6 +330,10 @@ def test_a_month_that_is_too_young_foretells_nothing(tmp_path: Path) -> None:
         assert text.count("the month is too young") == 2  # in the outlook, and of the return
     told = month_json(young, "USD")
     assert (told["forecast"], told["projection"], told["break_even"]) == (None, None, None)
+    assert told["forecast_note"] == "None yet: the month is too young, and nothing is projected from it."
+    assert month_json(next_day, "USD")["forecast_note"] is None
+    assert month_json(after, "USD")["forecast"] is None
+    assert month_json(after, "USD")["forecast_note"] == "None: the month is over, and its total is what it came to."
     assert MonthDocument.model_validate(told).projection is None
     assert read_outlook(SqliteReports(path), question, start_ms + 2 * HOUR_MS) == (10**12, young.outlook)
     for report in (next_day, after):

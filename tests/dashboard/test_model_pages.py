@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from proxy.core.histogram import BOUNDS
 from proxy.core.money import pusd_to_usd, usd_to_pusd
+from proxy.storage.finance import TOO_YOUNG
 from proxy.web.admin.report import MonthDocument, ProjectionDocument
 from proxy.web.dashboard.pages.model import buckets_of
 from tests.support.installation import ADMIN_TOKEN
@@ -172,6 +173,7 @@ async def test_a_month_that_is_too_young_is_not_projected(tmp_path: Path) -> Non
         assert found["spent_pusd"] == month["total"]["cost_pusd"] > 0
         assert (found["month_pusd"], found["months"], found["break_even"]) == (None, [], None)
         assert (month["forecast"], month["projection"], month["break_even"]) == (None, None, None)
+        assert found["forecast_note"] == month["forecast_note"] == f"None yet: {TOO_YOUNG}."
         for query in ("", "?growth=10%25/month&revenue=$500/month"):
             page = await Asked(stand, admin).page(f"/dashboard/projection{query}")
             assert "This month is too young for a forecast" in page

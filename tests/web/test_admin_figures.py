@@ -148,7 +148,7 @@ async def test_a_month_is_what_the_command_line_says(stand: Stand) -> None:
     said = await asyncio.to_thread(CliRunner().invoke, tollkeeper, ["report", "--json", "-c", config, *words])
     path = "growth=5%25/month&revenue=$10/month&cost_of=user%3Danna"
     shown = await read(stand, f"report?{path}")
-    of_now = ("made_at", "forecast", "projection", "break_even")  # they go on while one looks
+    of_now = ("made_at", "forecast", "forecast_note", "projection", "break_even")  # they go on while one looks
     told = json.loads(said.stdout)
     assert list(told) == list(shown)
     assert {**told, **{name: shown[name] for name in of_now}} == shown

@@ -18,7 +18,7 @@ from tests.support.stand import stand as run_stand
 SUMS = ("usage?by=token,day", "usage?by=user,month", "usage?by=model&token=none")
 LOOKS = (*SUMS, "models/stats?histograms=true", "report")
 LISTS = ("attempts", "tokens", "adjustments", "audit?limit=2", "reconciliations/rows")
-_OF_THE_MOMENT = ("made_at", "until", "request_id", "forecast", "projection")
+_OF_THE_MOMENT = ("made_at", "until", "request_id", "forecast", "forecast_note", "projection")
 REFUSED = ("models/stats?cursor=WzFd", "report?growth=99999%25/month&revenue=$1/month", "report?month=2020-13")
 
 

@@ -190,6 +190,7 @@ class MonthDocument(BaseModel):
     flagged: int
     run_rate: RunRate
     forecast: MonthForecast | None = Field(description="Null: the month is over, or too young to tell.")
+    forecast_note: str | None = Field(description="Why there is no forecast, as a sentence; null where there is one.")
     projection: ReportProjection | None = Field(description=_TOO_YOUNG)
     break_even: RevenueComparison | None = Field(description=f"Null without a revenue. {_TOO_YOUNG}")
 
@@ -220,6 +221,7 @@ class ProjectionDocument(BaseModel):
     spent_pusd: int
     run_rate: RunRate
     forecast: MonthForecast | None = Field(description="Null: this month is too young to tell.")
+    forecast_note: str | None = Field(description="Why there is no forecast, as a sentence; null where there is one.")
     growth_per_month: str
     month_usd: str | None = Field(description=_TOO_YOUNG)
     month_pusd: int | None
@@ -407,6 +409,7 @@ def _pace(outlook: SpendingOutlook) -> dict[str, Any]:
     return {
         "run_rate": {"days": outlook.rate_days, **_amount("day", outlook.day_pusd)},
         "forecast": None if outlook.forecast_pusd is None else _amount("month", outlook.forecast_pusd),
+        "forecast_note": outlook.forecast_note,
     }
 
 
