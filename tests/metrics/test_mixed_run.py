@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from proxy.core.money import PUSD_PER_USD
 from proxy.policy.reconciliation.day_comparison import DriftEntry
+from proxy.storage.meanings import COST_SOURCES
 from proxy.storage.reconciliation import ComparedDay, DayResult
 from tests.metrics.documented import documented_metrics
 from tests.metrics.page import OPEN_METRICS, read_metrics
@@ -39,7 +40,10 @@ MORE: dict[str, Any] = {
         "anna": {"group": "family"},
         "bo": {"token_hash": token_hash_of("bo"), "limits": {"requests": "2/day"}},
     },
-    "alerts": {"rules": {"disk": {"watch": "disk_free", "at": "1B"}}},
+    "alerts": {
+        "rules": {"disk": {"watch": "disk_free", "at": "1B"}},
+        "destinations": {"pager": {"kind": "command", "argv": ["true"]}},
+    },
 }
 DAY = ComparedDay("openrouter", "", "calls", 0, 7 * PUSD_PER_USD, 1, False, None, 0)
 COLUMNS = {"input": "input_tokens", "output": "output_tokens", "cached": "cached_tokens"}
@@ -191,8 +195,7 @@ async def test_the_page_names_each_metric_and_its_kind(stand: Stand) -> None:
         assert (name, family.type) == (name, kind)
         for sample in family.samples:
             assert (name, frozenset(sample.labels) - {"le"}) == (name, labels)
-    silent = {"tollkeeper_alerts_total", "tollkeeper_alert_deliveries_total", "tollkeeper_retries_total"}
-    assert {name for name, family in found.items() if not family.samples} == silent
+    assert {name for name, family in found.items() if not family.samples} == {"tollkeeper_retries_total"}
     assert {labels["source"]: value for labels, value in page.series("tollkeeper_metrics_source_ok")} == {
         "alerts": 1,
         "credits": 1,
@@ -200,6 +203,21 @@ async def test_the_page_names_each_metric_and_its_kind(stand: Stand) -> None:
         "drift": 1,
         "limits": 1,
     }
+
+
+async def test_what_alert_rules_count_is_there_before_its_first_event(stand: Stand) -> None:
+    """A counter that begins with what it counts first has risen by nothing, for Prometheus."""
+    page = await read_metrics(stand)
+    for name, label, known in (
+        ("tollkeeper_booked_usd_total", "source", COST_SOURCES.keys() - {"none"}),
+        ("tollkeeper_alert_deliveries_total", "destination", {"pager"}),
+        ("tollkeeper_alerts_total", "rule", {"disk"}),
+    ):
+        assert {labels[label] for labels, _ in page.series(name)} == known
+    assert page.series("tollkeeper_alert_deliveries_total") == [
+        ({"destination": "pager", "state": state}, 0) for state in ("delivered", "failed")
+    ]
+    assert page.sum("tollkeeper_booked_usd_total", source="estimate") == 0
 
 
 async def test_open_metrics_has_the_same_figures(stand: Stand) -> None:

@@ -11,6 +11,7 @@ from proxy.pipeline.durations import NO_DURATIONS, OWN_SECONDS, SECONDS, Duratio
 from proxy.pipeline.end_counts import CLASSES
 from proxy.pipeline.upstream.provider_health import ProviderView
 from proxy.policy.key_ring import KeyView
+from proxy.storage.meanings import COST_SOURCES
 from proxy.web.metrics.bill_families import bill_families
 from proxy.web.metrics.family import AnyFamily, Family, HistogramFamily, Kind, counter, figure, gauge
 from proxy.web.metrics.figures import EndFigures, MetricFigures, StateFigures
@@ -62,7 +63,7 @@ def _usage(ends: EndFigures) -> Iterator[AnyFamily]:
         "tollkeeper_booked_usd",
         "The same by where the figure comes from.",
         ("source",),
-        {(source,): pusd / PUSD_PER_USD for source, pusd in ends.booked_pusd.items() if source != "none"},
+        {(source,): ends.booked_pusd.get(source, 0) / PUSD_PER_USD for source in COST_SOURCES if source != "none"},
     )
     yield counter(
         "tollkeeper_usage_requests",

@@ -1,7 +1,8 @@
 """What /metrics shows, of one moment: copies, which another thread may read while requests go on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 from msgspec import Struct
 
@@ -124,6 +125,7 @@ def _ends(deps: Deps) -> EndFigures:
 def _state(deps: Deps, now_ms: int) -> StateFigures:
     services = deps.services
     snapshot, limiter = services.live.current, services.limiter
+    settings = snapshot.settings
     held = [limiter.held_pusd(id_) for id_ in limiter.open_ids()]
     stops = Counter(stop.kind for stop in services.stops.in_force() if stop.effect == "stop")
     eased = Counter(stop.effect for stop in services.stops.easing())
@@ -135,7 +137,7 @@ def _state(deps: Deps, now_ms: int) -> StateFigures:
         held_pusd=sum(held),
         ownerless=deps.ownerless(),
         queued=services.ledger.queued,
-        queue_max=snapshot.settings.ledger.queue_max,
+        queue_max=settings.ledger.queue_max,
         ledger_ok=services.ledger.problem is None,
         config_ok=deps.config_problem() is None,
         clock_ok=deps.clock_problem() is None,
@@ -144,9 +146,16 @@ def _state(deps: Deps, now_ms: int) -> StateFigures:
         subscriber_failures=services.events.failures,
         stops={kind: stops[kind] for kind in KINDS},
         eased={effect: eased[effect] for effect in EFFECTS if effect != "stop"},
-        alerts=dict(deps.alerts.told),
-        deliveries=dict(deps.outbox.ended),
+        alerts=_from_zero((settings.alerts.rules, ("fired", "recovered")), deps.alerts.told),
+        deliveries=_from_zero((settings.alerts.destinations, ("delivered", "failed")), deps.outbox.ended),
         providers=services.health.views(),
         lists={name: (len(listing.models), listing.fetched_ms) for name, listing in listings.items()},
         now_ms=now_ms,
     )
+
+
+def _from_zero(
+    labels: tuple[Iterable[str], Iterable[str]], counts: Mapping[tuple[str, str], int]
+) -> Mapping[tuple[str, str], int]:
+    """Return counts with all labels that are known beforehand: what begins with its first event, no rule sees."""
+    return {**dict.fromkeys(product(*labels), 0), **counts}
