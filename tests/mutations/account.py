@@ -15,6 +15,12 @@ MUTATIONS: Final = (
         (f"{_ACCOUNT}what_goes_wrong_is_said[fault2-refused-the key itself is good]",),
     ),
     Mutation(
+        "a-firewall-taken-for-the-provider",
+        "A firewall's page is taken for the provider's word that the key may not: the day is compared by sums only.",
+        (Patch("_error_told", "not answer.is_own", "False"),),
+        (f"{_ACCOUNT}what_is_not_the_providers_own_error_says_nothing_of_a_key",),
+    ),
+    Mutation(
         "a-cut-answer-taken-for-whole",
         "Of a busy hour the bill shows the first thousand answers, and all others look as though they were free.",
         (Patch("read_costs", "metadata.truncated", "False"),),

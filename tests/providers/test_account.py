@@ -219,6 +219,55 @@ async def test_what_goes_wrong_is_said(
     assert MANAGEMENT_KEY not in str(refused.value)
 
 
+_PAGE = b"<!DOCTYPE html><title>Attention Required! | Cloudflare</title>"
+
+
+@pytest.mark.parametrize("status", [301, 302, 400, 401, 402, 403, 404, 405, 409, 451, 502, 503, 521])
+@pytest.mark.parametrize(
+    "body",
+    [
+        _PAGE,
+        b"",
+        b"error code: 1020",
+        b'{"message":"Forbidden"}',
+        b'{"success":false,"errors":[{"code":1020,"message":"Access denied"}]}',
+        b'{"error":"Forbidden"}',
+        b'["error"]',
+        b'{"error":{"code":403,"message":"cut',
+    ],
+)
+async def test_what_is_not_the_providers_own_error_says_nothing_of_a_key(
+    tmp_path: Path, status: int, body: bytes
+) -> None:
+    head = f"HTTP/1.1 {status} Blocked\r\nContent-Length: {len(body)}\r\nRetry-After: 77\r\n\r\n".encode()
+
+    async def play(peer: Peer) -> None:
+        while await peer.request():
+            await peer.send(head + body)
+
+    async with serving(play) as server, account_of(tmp_path, Controls(server.url)) as account:
+        for question in (account.credits, account.keys, lambda: taken(account, CREATED * 1000, CREATED * 1001, None)):
+            with pytest.raises(AccountError) as blocked:
+                await question()
+            error = blocked.value
+            assert (error.kind, error.status, error.is_bad_key) == ("unavailable", status, False)
+            assert error.retry_after_s == 77
+            assert "may not ask" not in str(error)
+            assert f"openrouter answers {status}" in str(error)
+
+
+async def test_a_page_under_200_is_no_answer_and_no_refusal(tmp_path: Path) -> None:
+    async def play(peer: Peer) -> None:
+        while await peer.request():
+            await peer.send(plain(_PAGE))
+
+    async with serving(play) as server, account_of(tmp_path, Controls(server.url)) as account:
+        for question in (account.credits, lambda: taken(account, CREATED * 1000, CREATED * 1001, None)):
+            with pytest.raises(AccountError, match="is not whole JSON") as error:
+                await question()
+            assert error.value.kind == "unreadable"
+
+
 async def test_without_a_management_key_only_what_any_key_may_is_asked(tmp_path: Path, sim: Controls) -> None:
     async with account_of(tmp_path, sim, {}) as account:
         assert account.questions == {"key", "generation"}

@@ -16,7 +16,7 @@ from proxy.providers.key import Key
 from proxy.providers.provider import ProviderRow
 from proxy.providers.transport.base import TransportError, UpstreamResponse
 from proxy.wire.amount import read_exactly
-from proxy.wire.error import error_of_body
+from proxy.wire.error import error_of_body, is_json_body
 from proxy.wire.json_pieces import read_in_pieces
 from proxy.wire.redact import redacted
 from proxy.wire.retry_after import read_retry_after
@@ -50,6 +50,7 @@ class _Answer(Struct, frozen=True):
     body: bytes
     retry_after_s: float | None
     error: Mapping[str, Any] | None
+    is_own: bool = True  # the provider wrote it, and nobody in between
 
 
 async def ask(provider: ProviderRow, key: Key, question: Question, now_ms: int) -> Any:
@@ -116,7 +117,16 @@ async def _exchange(provider: ProviderRow, key: Key, question: Question, now_ms:
         raw = raw if one is None else redacted(raw, one.quoted_bytes)
     error_object = None if response.status == 200 else error_of_body(raw)
     wait_s = None if response.status == 200 else read_retry_after(response.header, error_object, now_ms)
-    return _Answer(response.status, raw, wait_s, error_object)
+    return _Answer(response.status, raw, wait_s, error_object, is_own=_is_own(raw))
+
+
+def _is_own(body: bytes) -> bool:
+    """Return whether a body is an error as management sides write it: a JSON object with an object under "error".
+
+    Gateways and firewalls send pages, nothing, or JSON of other shapes.
+    """
+    found = read_exactly(body) if is_json_body(body) else None
+    return isinstance(found, Mapping) and isinstance(found.get("error"), Mapping)
 
 
 async def _read(provider: ProviderRow, question: Question, response: UpstreamResponse) -> bytes:
@@ -152,8 +162,19 @@ def _error_told(provider: ProviderRow, key: Key, question: Question, answer: _An
     if status == 429 and kind != "no_credits":
         wait = "Wait a minute" if wait_s is None else f"Wait {wait_s:.0f} s"
         return AccountError("limited", f"{told}. {wait}, then ask again.", status=status, retry_after_s=wait_s)
+    if not answer.is_own:
+        return AccountError("unavailable", f"{told}. {_blocked(status)}", status=status, retry_after_s=wait_s)
     text = f"{told}. {_advice(key, question, answer, kind)}"
     return AccountError("refused", text, status=status, is_bad_key=status == 401 and kind != "no_credits")
+
+
+def _blocked(status: int) -> str:
+    """Return the sentence for an answer that is not the provider's own error: it says nothing of the key."""
+    if 300 <= status < 400:
+        return "It sends elsewhere, and keys go to the configured address only: is its base_url right?"
+    if status == 404:
+        return "That is no error of its own: is its base_url right? If it is, try again later."
+    return "That is no error of its own: a firewall or proxy on the way may have blocked the question. Try again later."
 
 
 def _advice(key: Key, question: Question, answer: _Answer, kind: str | None) -> str:
@@ -171,8 +192,6 @@ def _advice(key: Key, question: Question, answer: _Answer, kind: str | None) -> 
         return f"The key {key.name} may not ask for {question.title}.{needs}"
     if status == 404:
         return f"It has nothing that tells {question.title}; is its base_url right?"
-    if 300 <= status < 400:
-        return "It sends elsewhere, and keys go to the configured address only: is its base_url right?"
     return f"It does not take the question for {question.title}."
 
 

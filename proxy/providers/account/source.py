@@ -31,9 +31,10 @@ class AnswerError(ValueError):
 class AccountError(TollkeeperError):
     """A question without an answer; the text is a sentence that says what happened and what to do.
 
-    refused      asking again with the same key gives the same: the key may not, nothing is there, or it is spent
+    refused      asking again with the same key gives the same: the key may not, nothing is there, or it is spent; by
+                 the provider's own error only, for a firewall or a gateway on the way knows nothing of the key
     limited      too many questions; retry_after_s says how long to wait, where the provider does
-    unavailable  not now: no connection, a time-out, or the provider's own failure
+    unavailable  not now: no connection, a time-out, the provider's own failure, or somebody else's page
     unreadable   an answer that makes no sense
 
     status is the answer's, None without one. is_bad_key: the provider does not know the key; a spent budget, or a
