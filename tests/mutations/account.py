@@ -21,6 +21,12 @@ MUTATIONS: Final = (
         (f"{_ACCOUNT}what_is_not_the_providers_own_error_says_nothing_of_a_key",),
     ),
     Mutation(
+        "asked-again-sooner-than-told",
+        "A provider asks to be left alone for an hour, is asked again after five minutes, and shuts the account out.",
+        (Patch("BillReader._note", "told_s <= _WAIT_MAX_S", "True"),),
+        ("tests/reconciliation/test_day_bill.py::test_who_asks_to_wait_for_long_is_not_asked_before",),
+    ),
+    Mutation(
         "a-cut-answer-taken-for-whole",
         "Of a busy hour the bill shows the first thousand answers, and all others look as though they were free.",
         (Patch("read_costs", "metadata.truncated", "False"),),

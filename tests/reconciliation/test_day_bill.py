@@ -17,7 +17,14 @@ from proxy.jobs.reconciliation.day_bill import BillReader, DayBill
 from proxy.jobs.reconciliation.day_calls import DayCalls
 from proxy.policy.reconciliation.day_comparison import BilledCall
 from proxy.policy.reconciliation.sync_schedule import start_ms
-from proxy.providers.account.source import AccountError, AccountQuestion, ActivityRow, TakeCosts, TakenCosts
+from proxy.providers.account.source import (
+    AccountError,
+    AccountErrorKind,
+    AccountQuestion,
+    ActivityRow,
+    TakeCosts,
+    TakenCosts,
+)
 from proxy.storage.reconciliation import DayQuestion, LedgerDay
 
 KEY = "k" * 64
@@ -129,12 +136,70 @@ async def test_who_asks_to_wait_is_obeyed_and_the_rest_goes_on() -> None:
     source, waits = Source({DAY_START_MS + 5: {"gen-a": 7}}, 100_000), list[float]()
     source.problems = [
         AccountError("limited", "wait", retry_after_s=42.0),
-        AccountError("limited", "wait", retry_after_s=9_000.0),
+        AccountError("limited", "wait", retry_after_s=300.0),
         AccountError("unavailable", "down"),
+        AccountError("unavailable", "down", retry_after_s=1.0),
     ]
     calls = (await read(reader(source, LATER_MS, waits), DAY, [KEY])).calls
-    assert waits == [42.0, 300.0, 15.0]
+    assert waits == [42.0, 300.0, 15.0, 30.0]
     assert [call.generation_id for call in calls] == ["gen-a"]
+
+
+@pytest.mark.parametrize("kind", ["limited", "unavailable"])
+@pytest.mark.parametrize("told_s", [301.0, 9_000.0, 1e12])
+async def test_who_asks_to_wait_for_long_is_not_asked_before(kind: AccountErrorKind, told_s: float) -> None:
+    """A wait of more than a day is taken for a mistake."""
+    source, waits = Source({DAY_START_MS + 5: {"gen-a": 7}}, 100_000), list[float]()
+    source.problems = [AccountError(kind, "Not now.", retry_after_s=told_s)]
+    bill = reader(source, LATER_MS, waits)
+    clock = bill.clock = Clock(LATER_MS)
+    least_s = min(told_s, 86_400.0)
+    again = f"{datetime.fromtimestamp(LATER_MS / 1000 + least_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    asked = count_questions(source)
+    for past_s in (0.0, 0.4, least_s - 300.5):
+        clock.s = past_s
+        with pytest.raises(AccountError, match=rf"^Not now\. Its bill is not asked for before {again}") as told:
+            await read(bill, DAY, [KEY])
+        assert told.value.retry_after_s == least_s - past_s
+    assert (len(asked), waits) == (3, [])  # of the first day: its sums twice, and an hour
+    clock.s = least_s
+    assert len((await read(bill, DAY, [KEY])).calls) == 1
+    assert waits == []
+
+
+async def test_who_gave_up_asks_the_next_day_no_sooner_than_told() -> None:
+    source, waits = Source({DAY_START_MS + 5: {"gen-a": 7}}, 100_000), list[float]()
+    source.problems = [AccountError("limited", "Not now.", retry_after_s=200.0)] * 10
+    bill = reader(source, LATER_MS, waits)
+    clock = bill.clock = Clock(LATER_MS)
+    asked = count_questions(source)
+    for _ in range(3):
+        with pytest.raises(AccountError, match=r"Not now\."):
+            await read(bill, DAY, [KEY])
+    assert (len(asked), waits) == (11, [200.0] * 8)  # sums twice and an hour nine times, all of the first day
+    clock.s = 201.0
+    with pytest.raises(AccountError, match=r"Not now\."):
+        await read(bill, DAY, [KEY])
+    assert (len(asked), source.problems) == (14, [])
+    clock.s = 401.0
+    assert len((await read(bill, DAY, [KEY])).calls) == 1
+
+
+def count_questions(source: Source) -> list[str]:
+    """Return a list that grows with each question."""
+    asked: list[str] = []
+    activity, costs = source.activity, source.generation_costs
+
+    async def count_activity(day: date, key_hash: str | None = None) -> tuple[ActivityRow, ...]:
+        asked.append("activity")
+        return await activity(day, key_hash)
+
+    async def count_costs(start_ms: int, end_ms: int, key_hash: str | None, take: TakeCosts) -> bool:
+        asked.append("costs")
+        return await costs(start_ms, end_ms, key_hash, take)
+
+    source.activity, source.generation_costs = count_activity, count_costs  # type: ignore[method-assign]
+    return asked
 
 
 async def test_a_key_that_the_provider_has_forgotten_is_left_out() -> None:

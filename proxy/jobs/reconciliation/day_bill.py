@@ -1,13 +1,14 @@
 """Read one day of the provider's bill: its calls, an hour at a time, and its sums by model, for each key.
 
-Whoever asks too often, or while the provider is down, waits as long as the answer says and goes on where it was.
+Whoever asks too often, or while the provider is down, waits as long as the answer says and goes on where it was. Where
+that is more than some minutes, nothing is asked until it is over: who asks sooner than told may be shut out.
 """
 
 import asyncio
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
@@ -18,7 +19,14 @@ from proxy.core.money import pusd_to_usd
 from proxy.jobs.reconciliation.billed_calls import BilledCalls
 from proxy.jobs.reconciliation.day_calls import CallSums
 from proxy.policy.reconciliation.sync_schedule import KEPT_DAYS, day_of, days_between, start_ms
-from proxy.providers.account.source import AccountError, AccountSource, ActivityRow, ListedKey, TakenCosts
+from proxy.providers.account.source import (
+    TOLD_MAX_S,
+    AccountError,
+    AccountSource,
+    ActivityRow,
+    ListedKey,
+    TakenCosts,
+)
 
 T = TypeVar("T")
 _HOUR_MS: Final = 3_600_000
@@ -65,10 +73,18 @@ class _Stage(Struct, frozen=True):
     is_listed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class _Rest(Struct, frozen=True):
+    """Until when the provider wants to be left alone, by the clock's monotonic seconds, and how it said so."""
+
+    until_s: float
+    error: AccountError
+
+
 class BillReader(Struct):
     """Asks one account. hours: answers of today's hours that are settled, so that they are asked for once.
 
-    gave_up_s: when it was asked in vain until the last wait was over, by the clock's monotonic seconds.
+    gave_up_s: when it was asked in vain until the last wait was over, by the clock's monotonic seconds. rest: while it
+    lasts nothing is asked.
     """
 
     source: AccountSource
@@ -76,6 +92,7 @@ class BillReader(Struct):
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     hours: dict[tuple[int, str], _HourAnswers] = field(default_factory=dict)
     gave_up_s: float | None = None
+    rest: _Rest | None = None
 
     @property
     def tells_calls(self) -> bool:
@@ -226,11 +243,13 @@ class BillReader(Struct):
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
         """Return the answer to a question, asked again for minutes where that may help; raises AccountError.
 
-        Where that has just been in vain it is asked once: a month of days must not wait minutes for each of them.
+        Where that has just been in vain it is asked once: a month of days must not wait minutes for each of them. It is
+        never asked sooner than the provider told.
         """
         now_s = self.clock.monotonic_s()
         is_tired = self.gave_up_s is not None and now_s - self.gave_up_s < _REST_S
         waits_s = iter(() if is_tired else _WAITS_S)
+        await self._wait_as_told(0.0, _WAIT_MAX_S if not is_tired else 0.0)
         while True:
             try:
                 return await question()
@@ -238,11 +257,39 @@ class BillReader(Struct):
                 wait_s = next(waits_s, None)
                 if error.kind not in ("limited", "unavailable"):
                     raise
+                self._note(error)
                 if wait_s is None:
                     if not is_tired:  # else it would never be waited for again while somebody keeps asking
                         self.gave_up_s = self.clock.monotonic_s()
                     raise
-                await self.sleep(min(max(wait_s, error.retry_after_s or 0.0), _WAIT_MAX_S))
+                await self._wait_as_told(wait_s, _WAIT_MAX_S)
+
+    def _note(self, error: AccountError) -> None:
+        """Remember until when the provider wants to be left alone; raises AccountError where that is long."""
+        if not error.retry_after_s:
+            return
+        told_s = min(error.retry_after_s, TOLD_MAX_S)
+        at = datetime.fromtimestamp(self.clock.now_ms() / 1000 + told_s, UTC)
+        if told_s <= _WAIT_MAX_S:
+            self.rest = _Rest(self.clock.monotonic_s() + told_s, error)
+            return
+        text = f"{str(error).rstrip('.')}. Its bill is not asked for before {at:%Y-%m-%d %H:%M:%S} UTC; then try again."
+        shown = AccountError(error.kind, text, status=error.status, retry_after_s=told_s, request=error.request)
+        self.rest = _Rest(self.clock.monotonic_s() + told_s, shown)
+        raise shown
+
+    async def _wait_as_told(self, least_s: float, most_s: float) -> None:
+        """Wait for so long, and until the provider may be asked; raises AccountError where that is past most_s."""
+        rest, left_s = self.rest, 0.0
+        if rest is not None:
+            left_s = rest.until_s - self.clock.monotonic_s()
+            if left_s > most_s:
+                raise AccountError(
+                    rest.error.kind, str(rest.error), status=rest.error.status, retry_after_s=left_s, was_sent=False
+                )
+        if max(least_s, left_s) > 0:
+            await self.sleep(max(least_s, left_s))
+        self.rest = None if rest is self.rest else self.rest
 
 
 async def _end(tasks: Collection[asyncio.Task[bool]]) -> None:

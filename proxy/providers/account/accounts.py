@@ -10,6 +10,7 @@ from msgspec import Struct
 from proxy.core.clock import Clock
 from proxy.core.secret import Secret
 from proxy.providers.account.source import (
+    TOLD_MAX_S,
     AccountCredits,
     AccountError,
     AccountQuestion,
@@ -31,7 +32,6 @@ _KEPT_S: Final[dict[AccountQuestion, float]] = {
 }
 _FIRST_WAIT_S: Final = 20.0  # where there is nothing yet to show
 _PAUSE_S: Final = 60.0  # after a question that failed, unless the provider asks for longer
-_PAUSE_MAX_S: Final = 3600.0
 _ANSWERS_MAX: Final = 10_000  # more keys than anybody has
 
 
@@ -162,7 +162,7 @@ class Accounts:
             value = await asked()
         except AccountError as error:
             entry.problem = error
-            kept_s = min(max(_PAUSE_S, error.retry_after_s or 0.0), _PAUSE_MAX_S)
+            kept_s = min(max(_PAUSE_S, error.retry_after_s or 0.0), TOLD_MAX_S)
         else:
             entry.value, entry.heard_ms, entry.problem = value, self._clock.now_ms(), None
         finally:

@@ -173,8 +173,8 @@ def _blocked(status: int) -> str:
     if 300 <= status < 400:
         return "It sends elsewhere, and keys go to the configured address only: is its base_url right?"
     if status == 404:
-        return "That is no error of its own: is its base_url right? If it is, try again later."
-    return "That is no error of its own: a firewall or proxy on the way may have blocked the question. Try again later."
+        return "The error is not its own: is its base_url right? If it is, try again later."
+    return "The error is not its own: a firewall or proxy on the way may have blocked the question. Try again later."
 
 
 def _advice(key: Key, question: Question, answer: _Answer, kind: str | None) -> str:

@@ -17,6 +17,8 @@ from proxy.providers.key import Key
 AccountQuestion = Literal["key", "credits", "keys", "activity", "generation_costs", "generation"]
 KEY_LIMIT: Final = "key_limit"
 """The scope of a key's own limit."""
+TOLD_MAX_S: Final = 86_400.0
+"""Nobody is left alone for longer, whatever is told: more than a day is rather a mistake, or the end of a month."""
 AccountErrorKind = Literal["refused", "limited", "unavailable", "unreadable"]
 
 
