@@ -1,13 +1,16 @@
 """Time cut into the hours, days, weeks and months of a zone, each with the label that reports show it under."""
 
+import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from proxy.policy.quota.window import window_bounds
 
 TIME_WORDS: Final = ("hour", "day", "week", "month")
+_HOUR: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[+-]\d\d:\d\d(:\d\d)?", re.ASCII)
 
 
 class TimeSegment(NamedTuple):
@@ -46,6 +49,20 @@ def time_label(word: str, zone: ZoneInfo, start_ms: int, end_ms: int) -> str:
         year, week, _ = middle.isocalendar()
         return f"{year}-W{week:02}"
     return middle.isoformat() if word == "day" else f"{middle:%Y-%m}"
+
+
+@lru_cache(maxsize=10_000)
+def label_order(text: str) -> str:
+    """Return what sorts labels, as texts, in the order of time: of an hour when it begins in UTC, else the text itself.
+
+    Where clocks go back, 02:00+01:00 comes after 02:00+02:00.
+    """
+    if _HOUR.fullmatch(text) is None:
+        return text
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):  # a name of somebody's that looks like an hour
+        return text
 
 
 def _window(word: str, zone: ZoneInfo, at_ms: int) -> tuple[int, int]:

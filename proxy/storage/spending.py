@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from proxy.core.counts import NO_COUNTS, Counts
 from proxy.core.money import pusd_to_usd
 from proxy.policy.exchange_rates import EXACT, RateStep, plain_text
-from proxy.policy.time_segments import TIME_WORDS
+from proxy.policy.time_segments import TIME_WORDS, label_order
 
 ROLLED_WORDS: Final = (
     "user",
@@ -199,9 +199,9 @@ class SpendingSums(NamedTuple):
         return kept, SpendingRow.total([row for row in self.rows if row.key not in most], "other")
 
     def sorted_by(self, measure: str) -> "SpendingSums":
-        """Return the rows with the most of one of MEASURES first; by name: in the order of their keys."""
+        """Return the rows with the most of one of MEASURES first; by name in the order of keys, hours as time goes."""
         if measure == "name":
-            return self._replace(rows=sorted(self.rows, key=lambda row: row.key))
+            return self._replace(rows=sorted(self.rows, key=lambda row: (*map(label_order, row.key), *row.key)))
         figure = MEASURES[measure]
         return self._replace(rows=sorted(self.rows, key=lambda row: (-figure(row), row.key)))
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from proxy.policy.time_segments import TIME_WORDS
+from proxy.policy.time_segments import TIME_WORDS, label_order
 from proxy.storage.reports import Reports
 from proxy.storage.spending import ROLLED_WORDS, SpendingRow, SpendingSums, UsageSelection
 
@@ -68,5 +68,5 @@ def _grouped(rows: list[SpendingRow], by: tuple[str, ...]) -> SpendingSums:
         groups.setdefault(row.key[: len(by)], []).append(row)
     found = [SpendingRow.total(group).under(key) for key, group in groups.items()]
     times = [n for n, word in enumerate(by) if word in TIME_WORDS]
-    found.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
+    found.sort(key=lambda row: ([label_order(row.key[n]) for n in times], -row.cost_pusd, row.key))
     return SpendingSums(found, SpendingRow.total(rows))

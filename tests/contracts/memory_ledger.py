@@ -33,7 +33,7 @@ from proxy.policy.reconciliation.sums_comparison import BookedSum
 from proxy.policy.sealing.master_ring import MasterRing
 from proxy.policy.sealing.place import Place
 from proxy.policy.stop import Stop
-from proxy.policy.time_segments import TIME_WORDS, time_label
+from proxy.policy.time_segments import TIME_WORDS, label_order, time_label
 from proxy.storage import adjustment
 from proxy.storage.adjustment import AdjustmentRow
 from proxy.storage.admin_operations import CHANGES
@@ -1032,7 +1032,7 @@ class MemoryReports(MemoryUsers, MemoryRequests):
             groups[tuple(texts.values())].append(booked)
         rows = [_spending(key, group, wanted.rates) for key, group in groups.items()]
         times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
-        rows.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
+        rows.sort(key=lambda row: ([label_order(row.key[n]) for n in times], -row.cost_pusd, row.key))
         if step is not None:
             step(1.0)
         return SpendingSums(rows, _spending(("total",), ended, wanted.rates))

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from proxy.policy.quota.window import window_bounds
-from proxy.policy.time_segments import TIME_WORDS, time_label
+from proxy.policy.time_segments import TIME_WORDS, label_order, time_label
 from proxy.storage.refusals import RefusalRow, RefusalSelection, RefusalSum
 from proxy.storage.request_reports import (
     REFUSED,
@@ -150,7 +150,7 @@ class MemoryRequests:
                 counts[tuple(_refusal_word(row, word, zone) for word in wanted.by)] += 1 + row.more
         times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
         found = [RefusalSum(key, number) for key, number in counts.items()]
-        return sorted(found, key=lambda one: ([one.key[n] for n in times], -one.requests, one.key))
+        return sorted(found, key=lambda one: ([label_order(one.key[n]) for n in times], -one.requests, one.key))
 
     def kept_since(self) -> KeptSince:
         requests = [row.started_ms for row, *_ in self._booked()]

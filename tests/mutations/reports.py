@@ -21,6 +21,12 @@ MUTATIONS: Final = (
         ("tests/cli/test_large_sums.py::test_usage_is_exact_by_any_word",),
     ),
     Mutation(
+        "the-hour-that-comes-twice-turned-around",
+        "Where clocks go back, sums of the second 02:00 stand before those of the first one.",
+        (Patch("label_order", "_HOUR.fullmatch(text) is None", "True"),),
+        (f"{_USAGE}the_hour_that_comes_twice_comes_in_order",),
+    ),
+    Mutation(
         "all-attempts-on-the-last-key",
         "What an earlier attempt with another key cost is shown as spent with the last one.",
         (TextPatch("_COST_OF_KEY", "ELSE ifnull(w.cost_pusd, 0) + CASE", "ELSE CASE"),),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.quota.window import window_bounds
-from proxy.policy.time_segments import TIME_WORDS, time_segments
+from proxy.policy.time_segments import TIME_WORDS, label_order, time_segments
 
 HOUR_MS = 3_600_000
 ZONES = ("UTC", "Europe/Stockholm", "Australia/Lord_Howe", "America/Santiago", "Asia/Kolkata", "Africa/Cairo")
@@ -53,3 +53,18 @@ def test_labels(at: str, zone: str, labels: tuple[str, ...]) -> None:
     [piece] = time_segments(ms(at), ms(at) + 1, ZoneInfo(zone), TIME_WORDS)
     assert piece.labels == labels
     assert datetime.fromtimestamp(piece.start_ms / 1000, UTC) == datetime.fromisoformat(at)
+
+
+@pytest.mark.parametrize("zone", [*ZONES, "Europe/Berlin", "America/New_York", "Antarctica/Troll", "Asia/Kathmandu"])
+@pytest.mark.parametrize("month", [3, 4, 9, 10, 11])
+def test_labels_of_hours_sort_as_time_goes(zone: str, month: int) -> None:
+    start_ms = int(datetime(2026, month, 1, tzinfo=UTC).timestamp() * 1000)
+    found = [one.labels[0] for one in time_segments(start_ms, start_ms + 31 * 86_400_000, ZoneInfo(zone), ("hour",))]
+    assert sorted(found, key=label_order) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["", "anna", "2026-10-25", "2026-W43", "9999-99-99T99:99+99:99", "0001-01-01T00:00+14:00"]
+)
+def test_what_is_no_hour_sorts_as_it_is(text: str) -> None:
+    assert label_order(text) == text

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from decimal import Decimal
 from importlib import resources
 from itertools import pairwise
@@ -15,6 +16,7 @@ import pytest
 from proxy.policy.exchange_rates import RateStep
 from proxy.policy.quota.window import HOUR_MS
 from proxy.storage.adjustment import Correction
+from proxy.storage.refusals import RefusalSelection
 from proxy.storage.spending import (
     OTHERS,
     ROLLED_WORDS,
@@ -30,9 +32,10 @@ from proxy.storage.sqlite.adjustments import correct
 from proxy.storage.sqlite.migrations import migrate
 from proxy.storage.sqlite.reports import SqliteReports
 from proxy.storage.sqlite.retention import remove_rows
+from proxy.storage.usage_part import read_matching_usage
 from proxy.storage.usage_series import read_usage_series, series_word
 from tests.storage.booked_rows import DAY_MS, START_MS, USERS, book, book_many, booked
-from tests.storage.made_rows import fill, ledger
+from tests.storage.made_rows import fill, insert, ledger, made
 
 UTC = ZoneInfo("UTC")
 COUNT = 150
@@ -269,3 +272,28 @@ async def test_what_was_removed_is_among_the_others_of_a_chart(tmp_path: Path) -
     assert len(days) == len(set(days)) > 1
     assert {row.key[1] for row in found.others} == {OTHERS}
     assert figures(SpendingRow.total([*found.rows, *found.others])) == figures(usage(path).total)
+
+
+def test_the_hour_that_comes_twice_comes_in_order(tmp_path: Path) -> None:
+    """In Berlin 02:00 of summer time is before 02:00 of winter time, in every list by the hour."""
+    path, zone = tmp_path / "ledger.db", ZoneInfo("Europe/Berlin")
+    first_ms = int(datetime(2026, 10, 24, 23, tzinfo=UTC).timestamp() * 1000)
+    with ledger(path, zone=zone.key) as db:
+        rows = [made(n, first_ms + n * HOUR_MS, random.Random(n)) for n in range(4)]
+        insert(db, [{**row, "state": "settled", "cost_pusd": 1, "user": "anna", "model": "m"} for row in rows])
+    hours = [f"2026-10-25T{text}" for text in ("01:00+02:00", "02:00+02:00", "02:00+01:00", "03:00+01:00")]
+    for by in (("hour",), ("hour", "user"), ("user", "hour"), ("hour", "token")):
+        sums = usage(path, *by, zone=zone)
+        for found in (sums, sums.sorted_by("name")):
+            assert [row.key[by.index("hour")] for row in found.rows] == hours
+    reports = SqliteReports(path)
+    part = read_matching_usage(reports, UsageSelection(("hour",)), ("model",), lambda _: True, zone)
+    assert [row.key[0] for row in part.rows] == hours
+    with ledger(path, zone=zone.key) as db:
+        for row in rows:
+            db.execute(
+                "INSERT INTO refusals (id, started_ms, address, endpoint, status, error, fault, duration_ms)"
+                " VALUES (?, ?, '', 'chat/completions', 429, 'quota_exceeded', 'caller', 1)",
+                (row["id"] + 9, row["started_ms"]),
+            )
+    assert [one.key[0] for one in reports.refusal_sums(RefusalSelection(("hour",)), zone)] == hours

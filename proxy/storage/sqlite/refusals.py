@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from proxy.policy.time_segments import TIME_WORDS, TimeSegment, time_segments
+from proxy.policy.time_segments import TIME_WORDS, TimeSegment, label_order, time_segments
 from proxy.storage.refusals import RefusalRow, RefusalSelection, RefusalSum
 from proxy.storage.rows import id_floor
 
@@ -69,7 +69,7 @@ def sum_refusals(connection: sqlite3.Connection, wanted: RefusalSelection, zone:
             counts[_whole(wanted.by, labels, key)] += number
     times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
     found = [RefusalSum(key, number) for key, number in counts.items()]
-    return sorted(found, key=lambda one: ([one.key[n] for n in times], -one.requests, one.key))
+    return sorted(found, key=lambda one: ([label_order(one.key[n]) for n in times], -one.requests, one.key))
 
 
 def _sum_query(keys: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from proxy.policy.exchange_rates import local_amount, rate_spans
 from proxy.policy.quota.window import HOUR_MS
-from proxy.policy.time_segments import TIME_WORDS, time_segments
+from proxy.policy.time_segments import TIME_WORDS, label_order, time_segments
 from proxy.storage.reports import LedgerCheck
 from proxy.storage.rows import DOUBTLESS, id_floor
 from proxy.storage.spending import LateSum, SpendingRow, SpendingSums, UnsettledSum, UsageSelection, sum_local
@@ -72,7 +72,7 @@ def sum_usage(
             _add_piece(connection, rolled, piece, sums)
     rows = sums.rows(wanted.by)
     times = [n for n, word in enumerate(wanted.by) if word in TIME_WORDS]
-    rows.sort(key=lambda row: ([row.key[n] for n in times], -row.cost_pusd, row.key))
+    rows.sort(key=lambda row: ([label_order(row.key[n]) for n in times], -row.cost_pusd, row.key))
     return SpendingSums(rows, sums.total() if queries.is_repeated else SpendingRow.total(rows))
 
 
