@@ -29,7 +29,7 @@ MUTATIONS: Final = (
     Mutation(
         "corrections-charged-twice",
         "What became known late stands in a correction, and in its day's charge too.",
-        (Patch("storage.sqlite.focus:_day", "amount_pusd", "0"),),
+        (Patch("storage.sqlite.focus:_day", "join_sums(high, low)", "0"),),
         (f"{_FORMATS}charges_come_to_what_the_ledger_holds",),
     ),
     Mutation(
