@@ -32,10 +32,10 @@ def account(provider: str | None, days: int, *, activity: bool, as_json: bool, c
     the account and its activity are told to a management key alone.
     """
     from proxy.cli.account_activity import show_activity  # noqa: PLC0415 - keeps --help quick
-    from proxy.cli.admin_client import admin_client, resource_path  # noqa: PLC0415
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client, resource_path  # noqa: PLC0415
 
     settings = reading_settings(config_path)
-    with admin_client(settings, "tollkeeper account") as api:
+    with admin_client(settings, "tollkeeper account", answer_s=PROVIDER_ANSWER_S) as api:
         if activity:
             show_activity(api, provider, days, as_json=as_json)
             return

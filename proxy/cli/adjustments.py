@@ -123,10 +123,10 @@ def book(request_id: str, actual_usd: str, reason: str, *, as_json: bool, config
 @config_option
 def look_up(*, as_json: bool, config_path: Path | None) -> None:
     """Ask providers now what they charged for what was charged in full, without waiting for the next time."""
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - keeps --help quick
 
     settings = reading_settings(config_path)
-    with admin_client(settings, "tollkeeper adjustments look-up") as api:
+    with admin_client(settings, "tollkeeper adjustments look-up", answer_s=PROVIDER_ANSWER_S) as api:
         found = api.post("/adjustments/look_up", None)
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from proxy.cli.actor import actor
-from proxy.cli.control_client import Connect, answer_error, find_door
+from proxy.cli.control_client import ANSWER_S, Connect, answer_error, find_door
 from proxy.core.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _STARTING_S = 5.0  # a proxy holds the lock before its socket is there: migrations, a check of the whole file
 _RETRY_S = 0.05
+PROVIDER_ANSWER_S = 3600.0  # where a provider is asked: one that is down is waited for, and its bill may be long
 _PREFIX = "/admin/v1"
 _SUCCESS = range(200, 300)
 Send = Callable[[str, str, bytes | None], tuple[int, bytes]]  # method, path with query, body -> status, body
@@ -92,17 +93,20 @@ def _with_query(path: str, query: Query | None) -> str:
 
 
 @contextmanager
-def admin_client(settings: "Settings", purpose: str, loaded: "LoadedConfig | None" = None) -> Iterator[AdminClient]:
+def admin_client(
+    settings: "Settings", purpose: str, loaded: "LoadedConfig | None" = None, *, answer_s: float | None = None
+) -> Iterator[AdminClient]:
     """Yield the operator's API of the proxy of these settings.
 
     purpose: the command, for the next one who wants the ledger meanwhile. loaded: what settings came from, for commands
-    that ask about it. Raises LedgerError where neither a proxy answers nor the ledger can be opened.
+    that ask about it. answer_s: how long each answer of a running proxy may take. Raises LedgerError where neither a
+    proxy answers nor the ledger can be opened.
     """
     deadline_s = time.monotonic() + _STARTING_S
     while True:
         door = find_door(settings)
         if door is not None:
-            yield AdminClient(partial(_send_to, door))
+            yield AdminClient(partial(_send_to, door, answer_s or ANSWER_S))
             return
         with _only_faults_logged(), asyncio.Runner() as runner:
             parts = _Parts(runner)
@@ -120,10 +124,12 @@ def admin_client(settings: "Settings", purpose: str, loaded: "LoadedConfig | Non
         time.sleep(_RETRY_S)
 
 
-def _send_to(connect: Connect, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+def _send_to(connect: Connect, answer_s: float, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
     """Ask a proxy that runs."""
     connection = connect()
     try:
+        connection.connect()
+        connection.sock.settimeout(answer_s)
         connection.request(method, path, body, {} if body is None else {"Content-Type": "application/json"})
         response = connection.getresponse()
         return response.status, response.read()

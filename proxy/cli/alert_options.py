@@ -26,10 +26,10 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def alerts_api(config_path: Path | None, purpose: str) -> Iterator[tuple["AdminClient", "Settings"]]:
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - keeps --help quick
 
     loaded = reachable_config(config_path)
-    with admin_client(loaded.settings, f"tollkeeper alerts {purpose}", loaded) as api:
+    with admin_client(loaded.settings, f"tollkeeper alerts {purpose}", loaded, answer_s=PROVIDER_ANSWER_S) as api:
         yield api, loaded.settings
 
 

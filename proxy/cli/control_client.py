@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _STARTING_S = 5.0  # a proxy holds the lock before its socket is there: migrations, a check of the whole file
 _RETRY_S = 0.05
-_ANSWER_S = 30.0  # the ledger's disk may be slow; no answer at all is an error
+ANSWER_S = 30.0  # the ledger's disk may be slow; no answer at all is an error
 
 Do = Callable[[str, Mapping[str, Any]], Any]
 Connect = Callable[[], http.client.HTTPConnection]
@@ -73,7 +73,7 @@ def find_door(settings: "Settings") -> Connect | None:
             host, port = settings.server.host, settings.server.port
             if settings.admin.listen is not None:
                 host, port = listen_at(settings.admin.listen)
-            return http.client.HTTPConnection(host, port, timeout=_ANSWER_S)
+            return http.client.HTTPConnection(host, port, timeout=ANSWER_S)
         return _UnixConnection(path)
 
     try:
@@ -97,12 +97,12 @@ class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_ANSWER_S)
+        super().__init__("localhost", timeout=ANSWER_S)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_ANSWER_S)
+        self.sock.settimeout(ANSWER_S)
         try:
             self.sock.connect(str(self._path))
         except OSError:
@@ -126,7 +126,7 @@ def _with_token(connection: http.client.HTTPConnection, settings: "Settings") ->
             "A proxy runs, and this system has no Unix sockets: set admin_token: in the configuration, restart the"
             " proxy, then try again."
         )
-    with_token = _TokenConnection(connection.host, connection.port, timeout=_ANSWER_S)
+    with_token = _TokenConnection(connection.host, connection.port, timeout=ANSWER_S)
     with_token.token = settings.admin_token.reveal()
     return with_token
 

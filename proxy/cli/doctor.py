@@ -24,10 +24,10 @@ def doctor(provider: str | None, *, chat: bool, as_json: bool, config_path: Path
 
     Of answers only the shape is shown, never a value. The exit code is 1 where something failed.
     """
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - keeps --help quick
 
     loaded = loader(config_path, {})()
-    with admin_client(loaded.settings, "tollkeeper doctor", loaded) as api:
+    with admin_client(loaded.settings, "tollkeeper doctor", loaded, answer_s=PROVIDER_ANSWER_S) as api:
         found = api.post("/doctor", {"provider": provider, "chat": chat})
     if as_json:
         click.echo(json.dumps(found, indent=2))

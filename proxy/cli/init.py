@@ -276,11 +276,11 @@ def _say(folder: Path, name: str, key: _Key, limits: _Limits, token: dict[str, A
 
 
 def _say_key_report(folder: Path) -> None:
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - as above
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - as above
     from proxy.cli.key_report import say_key_report  # noqa: PLC0415
 
     try:
-        with admin_client(_settings(folder), "tollkeeper init") as api:
+        with admin_client(_settings(folder), "tollkeeper init", answer_s=PROVIDER_ANSWER_S) as api:
             say_key_report(api, "openrouter")
     except LedgerError as error:  # all that was to be made is there
         click.echo(f"OpenRouter was not asked what the key may do: {error}", err=True)

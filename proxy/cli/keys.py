@@ -83,7 +83,7 @@ def add(
     **given: Any,
 ) -> None:
     """Add a key of a provider, after asking the provider whether it is good."""
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - keeps --help quick
 
     settings = loader(config_path, {})().settings
     fields = _fields(settings, given)
@@ -93,7 +93,7 @@ def add(
         )
     owner = {"user": user, "group": group, "name": name, "management": management}
     secret = read_secret(key_file, f"Key of {provider}", "--key-file")
-    with admin_client(settings, "tollkeeper keys add") as api:
+    with admin_client(settings, "tollkeeper keys add", answer_s=PROVIDER_ANSWER_S) as api:
         made = api.post("/keys", {"provider": provider, "secret": secret, "test": not no_test, **owner, **fields})
         _say_added(made, owner)
         if not no_test and user is None and group is None:  # another's account is no concern of the operator
@@ -199,10 +199,10 @@ def show(provider: str, name: str | None, *, as_json: bool, config_path: Path | 
 @config_option
 def test(provider: str, name: str | None, *, as_json: bool, config_path: Path | None) -> None:
     """Ask the provider about a key; the exit code is 1 where it does not accept it."""
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - keeps --help quick
 
     settings = loader(config_path, {})().settings
-    with admin_client(settings, "tollkeeper keys test") as api:
+    with admin_client(settings, "tollkeeper keys test", answer_s=PROVIDER_ANSWER_S) as api:
         said = api.post(f"{_path(_find(api, provider, name))}/test")
     click.echo(json.dumps(said) if as_json else f"{said['said']}.")
     if not said["accepted"]:
@@ -267,10 +267,10 @@ def rotate(
     config_path: Path | None,
 ) -> None:
     """Put another key in the place of one, after asking the provider; say when the old one is used no longer."""
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - keeps --help quick
 
     settings = loader(config_path, {})().settings
-    with admin_client(settings, "tollkeeper keys rotate") as api:
+    with admin_client(settings, "tollkeeper keys rotate", answer_s=PROVIDER_ANSWER_S) as api:
         found = _find(api, provider, name)
         title = f"New key for {found['name']} of {found['provider']}"
         secret = read_secret(key_file, title, "--key-file")

@@ -57,7 +57,7 @@ def reconcile(
     against what the provider has counted for each key, by sums alone. Exit code 6: more drift than
     reconcile.unexplained_max_usd is explained by nothing.
     """
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.drift_table import class_totals, print_classes  # noqa: PLC0415
     from proxy.cli.key_counts import key_counts  # noqa: PLC0415
 
@@ -68,7 +68,7 @@ def reconcile(
     begin = _first(first, since, end)
     in_order(begin, end, "--from" if since is None else "--since")
     query = {"since": begin.isoformat(), "until": end.isoformat()}
-    with admin_client(settings, "tollkeeper reconcile") as api:
+    with admin_client(settings, "tollkeeper reconcile", answer_s=PROVIDER_ANSWER_S) as api:
         days = list(api.pages("/reconciliations", query))
         rows = _rows(api, query) if explain else []
         sources = list(api.pages("/reconciliations/sources"))

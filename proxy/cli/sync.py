@@ -23,7 +23,7 @@ def sync(first: str | None, last: str | None, *, as_json: bool, config_path: Pat
     It takes a management key of the provider. A day that was compared already is compared anew, and nothing is booked
     twice. The provider tells of today and of the 30 days before it.
     """
-    from proxy.cli.admin_client import admin_client  # noqa: PLC0415 - keeps --help quick
+    from proxy.cli.admin_client import PROVIDER_ANSWER_S, admin_client  # noqa: PLC0415 - keeps --help quick
     from proxy.cli.drift_table import print_days  # noqa: PLC0415
     from proxy.cli.progress import Progress  # noqa: PLC0415
 
@@ -31,7 +31,10 @@ def sync(first: str | None, last: str | None, *, as_json: bool, config_path: Pat
     loaded = loader(config_path, {})()
     found: list[dict[str, Any]] = []
     problems: list[str] = []
-    with admin_client(loaded.settings, "tollkeeper sync", loaded) as api, Progress("sync") as progress:
+    with (
+        admin_client(loaded.settings, "tollkeeper sync", loaded, answer_s=PROVIDER_ANSWER_S) as api,
+        Progress("sync") as progress,
+    ):
         for n, day in enumerate(days):
             progress.at(n / len(days), day.isoformat())
             report = api.post("/account/sync", {"day": day.isoformat()})
