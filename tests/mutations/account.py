@@ -39,6 +39,12 @@ MUTATIONS: Final = (
         ("tests/providers/test_costs_answer.py::test_the_usual_shape_needs_no_model",),
     ),
     Mutation(
+        "a-charge-taken-for-a-copy",
+        "A generation is charged the same amount twice, and the second charge is never booked.",
+        (Patch("read_costs", "metadata.row_count == len(once)", "True"),),
+        ("tests/providers/test_costs_answer.py::test_equal_rows_are_copies_only_where_the_answer_counts_them_once",),
+    ),
+    Mutation(
         "a-refund-read-as-a-charge",
         "What is given back on the bill is booked as though it were spent once more.",
         (

@@ -83,6 +83,36 @@ def test_no_way_of_writing_it_is_read_otherwise(monkeypatch: pytest.MonkeyPatch)
     assert 100 < were_plain < len(bodies) - 100
 
 
+@pytest.mark.parametrize(
+    ("rows", "row_count", "cost_pusd"),
+    [
+        (("a 2", "b 1", "a 2"), 2, 2),  # pages overlapped
+        (("a 2", "a 2", "a 2", "b 1"), 2, 2),
+        (("a 2", "b 1", "a 2"), 3, 4),  # charged twice
+        (("a 2", "b 1", "a 2"), None, 4),  # nobody says
+        (("a 2", "b 1", "a 2"), 1, 4),  # neither fits
+        (("a 2", "a 3", "b 1"), 2, 5),  # no copy of the other
+        (("a 2", "a -1", "b 1"), 3, 1),  # a refund
+        (("a 2", "a 2", "a -1", "b 1"), 3, 1),
+        (("a 2", " 1", " 1", "a 2"), 3, 2),  # rows without a name may be of several
+        (("a 2", " 1", " 1", "a 2"), 2, 4),
+        (("a 2", "b 1"), 2, 2),
+    ],
+)
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_equal_rows_are_copies_only_where_the_answer_counts_them_once(
+    rows: tuple[str, ...], row_count: int | None, cost_pusd: int, is_plain: bool
+) -> None:
+    told = [
+        {"generation_id": id_, "total_usage": int(usd) if is_plain else usd}
+        for id_, _, usd in (row.partition(" ") for row in rows)
+    ]
+    metadata = {"truncated": False} | ({} if row_count is None else {"row_count": row_count})
+    costs, taken = read_costs(json.dumps({"data": {"data": told, "metadata": metadata}}).encode())
+    assert costs["a"] == cost_pusd * 10**12
+    assert (taken.calls, taken.is_truncated, taken.problem) == (len({row[0] for row in rows} - {" "}), False, "")
+
+
 def test_the_usual_shape_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> Any:
         raise AnswerError("needed")
