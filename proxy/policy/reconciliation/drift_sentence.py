@@ -35,7 +35,11 @@ def _figures(entry: DriftEntry) -> str:
     amount = f"{sign}${pusd_to_usd(abs(entry.amount_pusd))}"
     if entry.drift_class == OTHER_KEY:
         return amount
-    return f"{amount}, the ledger has ${pusd_to_usd(entry.booked_pusd)} and the bill ${pusd_to_usd(entry.billed_pusd)}"
+    return f"{amount}, the ledger has {_usd(entry.booked_pusd)} and the bill {_usd(entry.billed_pusd)}"
+
+
+def _usd(pusd: int) -> str:
+    return f"{'-' if pusd < 0 else ''}${pusd_to_usd(abs(pusd))}"
 
 
 def _next(entry: DriftEntry, request: str | None) -> str:
@@ -51,8 +55,19 @@ def _next(entry: DriftEntry, request: str | None) -> str:
         )
     if each.is_lasting:
         return "Nothing is to be booked."
+    if entry.billed_pusd < 0:
+        return _given_back_too_much(request)
     if entry.drift_class == UNKNOWN:
         return "Compare it with the provider's own list of calls; it is not booked by itself."
     if entry.drift_class == LOST_ROW:
         return "It may be a request that is booked already, so it is not booked by itself."
     return "The bill does not say for sure what it cost, so nothing is booked yet."
+
+
+def _given_back_too_much(request: str | None) -> str:
+    """Return what follows where the bill has less than nothing: it is never booked, however long it stands there."""
+    text = "The bill gives back more than was charged; no call costs less than nothing, so it is not booked by itself."
+    if request is None:
+        return f"{text} Ask the provider."
+    book = f"tollkeeper adjustments book {request} --actual 0 --reason TEXT"
+    return f"{text} If all of it was given back, book that it cost nothing: {book}."
