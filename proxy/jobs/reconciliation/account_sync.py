@@ -158,7 +158,7 @@ class AccountSync:
             begun_ms = await asyncio.to_thread(services.reports.first_request_ms)
             if begun_ms is None or begun_ms >= start_ms(day) + _DAY_MS:
                 return await self._import(name, day, bill)
-            asked = _Asked(reader, day, keys, begun_ms, await self._keys_begun_ms(name, [*names]))
+            asked = _Asked(reader, day, keys, begun_ms, await self._keys_begun_ms(name, [*theirs]))
             look = await self._look(asked, bill, calls)
             if self._corrections.are_wanted and look.comparison.entries:
                 await services.ledger.note_matched_calls(name, look.comparison.pairs)
@@ -167,7 +167,11 @@ class AccountSync:
         return await self._write(name, day, bill, look)
 
     async def _keys_begun_ms(self, provider: str, keys: Sequence[str]) -> Mapping[str, int]:
-        """Return when keys came here, as far as it is known; to find out, a long ledger may have to be read."""
+        """Return when keys came here, as far as it is known; to find out, a long ledger may have to be read.
+
+        keys: those that the ledger has noted for the provider: of others, as where another entry has the key too, it
+        knows nothing, whenever it is asked.
+        """
         if any(key not in self._begun_ms for key in keys):
             self._begun_ms |= await asyncio.to_thread(self._services.reports.keys_begun_ms, provider)
         return self._begun_ms
