@@ -248,7 +248,8 @@ class Currency(Block):
     rates: dict[Day, Rate] = setting(
         {},
         "In place of usd_rate: what 1 USD costs from each of these dates on (`{2026-11-01: 0.92, 2026-12-01: 0.93}`)."
-        " Before the first one the rate that the ledger has stays; where it has none yet, the first one holds too.",
+        " Before the first one the ledger's own rate stays; where it has none yet, the first one holds for all that was"
+        " before, too.",
         "usd_rate holds at any time.",
     )
     ecb_file: FilePath | None = setting(
