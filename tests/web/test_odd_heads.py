@@ -109,13 +109,42 @@ async def test_nothing_made_up_by_a_client_is_quoted(stands: list[Stand]) -> Non
 
 
 GARBAGE = b"garbage\r\n\r\n"
+REFUSED = (400, "This is not an HTTP/1.1 request.")
+CHUNKED = b"%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
+IN_CHUNKS = request([*PLAIN.items(), ("Transfer-Encoding", "chunked")], b"") + CHUNKED
+LOOKS = request([*PLAIN.items()], b"", b"GET /v1/models HTTP/1.1")
+# name -> (whole requests in one piece, how many these are)
+GOOD: dict[str, tuple[bytes, int]] = {
+    "plain": (request([*PLAIN.items()]), 1),
+    "two": (request([*PLAIN.items()]) * 2, 2),
+    "large": (request([*PLAIN.items()], LARGE), 1),
+    "with an empty line within its body": (request([*PLAIN.items()], b"\r\n\r\n" + BODY), 1),
+    "in chunks": (IN_CHUNKS + b"\r\n", 1),
+    "in chunks with a trailer": (IN_CHUNKS + b"X-Last: 1\r\n\r\n", 1),
+    "no body": (LOOKS, 1),
+    "no body, then one": (LOOKS + request([*PLAIN.items()]), 2),
+    "a probe": (request([*PLAIN.items()], b"", b"GET /healthz HTTP/1.1"), 1),
+}
 
 
-async def test_what_follows_a_good_request_does_not_undo_it(stands: list[Stand]) -> None:
+@pytest.mark.parametrize("n", [0, 1], ids=["fast path", "aiohttp"])
+@pytest.mark.parametrize("name", GOOD)
+async def test_what_follows_a_good_request_does_not_undo_it(stands: list[Stand], name: str, n: int) -> None:
     """It is answered, and then what came with it is refused: in the same packet as in the next."""
-    stand = stands[0]
-    good = request([*PLAIN.items()])
-    for parts in ([good + GARBAGE], [good[:-5], good[-5:] + GARBAGE], [good, GARBAGE]):
+    stand, (good, count) = stands[n], GOOD[name]
+    spending = good.count(START)
+    for parts in (
+        [good + GARBAGE],
+        [good[:-5], good[-5:] + GARBAGE],
+        [good, GARBAGE],
+        [good[:-1], good[-1:] + GARBAGE],
+    ):
         await stand.clear()
-        assert await said(stand, parts, 1) == (400, "This is not an HTTP/1.1 request.")
-        assert len(await stand.settled()) == 1
+        assert await said(stand, parts, count) == REFUSED
+        if spending:
+            assert len(await stand.settled(spending)) == spending
+
+
+async def test_many_empty_lines_are_read_as_one_packet(stands: list[Stand]) -> None:
+    for stand in stands:
+        assert await said(stand, [b"\r\n" * 30_000 + request([*PLAIN.items()])]) == (200, "")

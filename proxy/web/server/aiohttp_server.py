@@ -22,6 +22,7 @@ from proxy.storage.rows import RequestIds
 from proxy.web.deps import Deps
 from proxy.web.errors import error_headers
 from proxy.web.server.aiohttp_downstream import AiohttpDownstream
+from proxy.web.server.request_cuts import CUTS_MAX, RequestCuts
 from proxy.web.server.serve_one import HEAD_MAX_BYTES, HEADERS_MAX, KEEPALIVE_S, Check, Handler, serve_one
 from proxy.web.server.unread_answers import UnreadAnswers
 from proxy.wire.endpoint import ERROR_BODIES
@@ -36,7 +37,7 @@ _NO_HOST = "Missing 'Host' header in request."
 class UserConnection(web.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_clock", "_head_timeout_s", "_head_timer", "_stall_s", "_unread", "_way", "context")
+    __slots__ = ("_clock", "_cuts", "_head_timeout_s", "_head_timer", "_stall_s", "_unread", "_way", "context")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class UserConnection(web.RequestHandler):
         super().__init__(manager, loop=loop, **settings)
         self.context: RequestContext | None = None
         self._clock = clock
+        self._cuts = RequestCuts()
         self._head_timeout_s = head_timeout_s
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_s = stall_s
@@ -91,10 +93,23 @@ class UserConnection(web.RequestHandler):
             self._loop.call_later(self._stall_s(), way.abort)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        start, cuts = 0, 0
+        while start < len(data):
+            end = self._cuts.next_cut(data, start) if cuts < CUTS_MAX else len(data)
+            self._read(data if end - start == len(data) else data[start:end])
+            start, cuts = end, cuts + 1
         if self._head_timer is None and self._waiter is not None and not self._waiter.done():
             # another request has begun on an idle connection, and its head is not complete yet
             self._head_timer = self._loop.call_later(self._head_timeout_s, self._head_late)
+
+    def _read(self, piece: bytes) -> None:
+        """Have aiohttp read a piece that holds the end of one request at most."""
+        before = self._request_count
+        super().data_received(piece)
+        if self._request_count != before:
+            head = self._messages[-1][0]
+            if isinstance(head, RawRequestMessage) and not head.chunked:  # else it could not be read
+                self._cuts.body_bytes = int(head.headers.get("Content-Length", 0))  # aiohttp refuses odd ones
 
     def head_arrived(self) -> None:
         if self._head_timer is not None:

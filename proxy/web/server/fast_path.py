@@ -359,7 +359,7 @@ class FastPath(asyncio.Protocol):
         self._run(got[self._body_start :])
 
     def _run_first(self, data: bytes, body_start: int, length_bytes: int) -> None:
-        """Answer a request, then read what came with it: aiohttp would answer neither if that cannot be read."""
+        """Answer a request, then read what came with it."""
         end = body_start + length_bytes
         self._keep(data[end:])
         self._run(data[body_start:end])
