@@ -178,6 +178,22 @@ async def test_u23_a_first_line_that_is_none(opened: Open, first: bytes) -> None
     await place.works()
 
 
+@BOTH
+@pytest.mark.parametrize("status", [1, 99, 600, 777, 999])
+async def test_u23_a_status_that_is_none(opened: Open, status: int, stream: bool) -> None:
+    """It is the provider's fault, whatever is behind it: no client gets it, the breaker counts it, and it is booked."""
+    place = await opened()
+    body = b'{"error": {"message": "Odd.", "code": %d}}' % status
+    lines = ("Content-Type: application/json", f"Content-Length: {len(body)}")
+    for n in range(2):
+        place.upstream.next(Turn((head(status, *lines).replace(b" 1 ", b" 001 ").replace(b" 99 ", b" 099 ") + body,)))
+        refused(await place.chat(stream=stream), 502, "upstream_broken")
+        row = await place.booked()
+        assert await place.figures() == (*guessed(row, "openrouter"), "upstream_broken", 502)
+        assert len(place.upstream.chats()) == n + 1
+    await place.works()
+
+
 async def test_u23_interim_answers(opened: Open) -> None:
     """A few answers with 1xx before the real one are skipped."""
     place = await opened()

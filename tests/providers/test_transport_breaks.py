@@ -275,18 +275,20 @@ REFUSED = {
     "a chunk size beyond 64 bits": CHUNKED + b"fffffffffffffffff\r\nhi\r\n0\r\n\r\n",
     "a chunk longer than its size": CHUNKED + b"1\r\nhi\r\n0\r\n\r\n",
     "a status of two digits": b"HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nhi",
+    **{
+        f"status {status}": b"HTTP/1.1 %03d Whatever\r\nContent-Length: 2\r\n\r\nhi" % status
+        for status in (0, 1, 99, 600, 777, 999)
+    },
+    "a status of four digits": b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "a reason in place of a status": b"HTTP/1.1 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "a change of protocol": b"HTTP/1.1 101 Up\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhi",
     "a header of 1 MB": OTHER + b"X: " + b"a" * (1 << 20) + b"\r\n\r\n",
     "headers without end": OTHER + b"X-Name-%d: some value\r\n" * (1 << 16),
 }
 ONLY_POOL = {  # name: (answer, what aiohttp makes of it)
     "a folded header": (OTHER + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\nhi", "joins the lines"),
     "bare LF": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "takes it for a line's end"),
-    "a change of protocol": (
-        b"HTTP/1.1 101 Up\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhi",
-        "hands 101 to the caller",
-    ),
     "interim answers without end": (b"HTTP/1.1 102 Wait\r\n\r\n" * 1000, "waits until the header time-out"),
-    "status 0": (b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nhi", "hands it to the caller"),
     "an unknown transfer encoding": (OTHER + b"Transfer-Encoding: gzip\r\n\r\nhi", "reads to the end"),
     "chunked, but not last": (OTHER + b"Transfer-Encoding: chunked, gzip\r\n\r\nhi", "reads to the end"),
     "a trailer without end": (CHUNKED + b"0\r\nX: " + b"a" * (1 << 20), "keeps it until the total time-out"),

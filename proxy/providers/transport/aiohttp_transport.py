@@ -222,6 +222,10 @@ class AiohttpTransport:
         if response.status == 407 and self._proxy is not None:
             response.close()
             raise refused_by_proxy(407, self._proxy)
+        if not 200 <= response.status < 600:  # 101 among them: to another protocol nobody asked to change
+            response.close()
+            text = f"the provider's answer is not valid HTTP/1.1: it has the status {response.status}"
+            raise TransportError("broken", text, dispatched=True)
         return AiohttpResponse(response, loop, start, deadlines)
 
     async def _request(

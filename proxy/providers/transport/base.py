@@ -81,7 +81,10 @@ async def read_to(answer: "UpstreamResponse", take: Take) -> bool:
 
 
 class UpstreamResponse(Protocol):
-    """An answer whose headers have arrived. awaits_content: first_token_s still applies, as no content has come."""
+    """An answer whose headers have arrived. awaits_content: first_token_s still applies, as no content has come.
+
+    status: 200 to 599; an answer with any other has failed as one that is no HTTP.
+    """
 
     status: int
     awaits_content: bool

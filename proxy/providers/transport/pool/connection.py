@@ -374,7 +374,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._bare_bytes + self._new_bytes > _HEAD_MAX_BYTES and _size(head) > _HEAD_MAX_BYTES:
             self._stop("a head of more than 256 KB")
         status = self._parser.get_status_code()
-        if status < 200:
+        if not 200 <= status < 600:
             self._note_interim(status)
             return
         self._keep = self._parser.should_keep_alive()
@@ -388,8 +388,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _note_interim(self, status: int) -> None:
         self._interim += 1
-        if status < 100:
-            self._stop("a status below 100")
+        if not 100 <= status < 600:
+            self._stop(f"a status {'below 100' if status < 100 else 'above 599'}")
         if status == 101:
             self._stop("it changes to another protocol")
         if self._interim > _INTERIM_MAX:
