@@ -99,8 +99,7 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(printable(f"{'Note':12}{found['note']}"))
     worst = found["worst_case"]
     if worst is not None:
-        tokens = "" if found["max_tokens"] is None else f", with max_tokens {found['max_tokens']}"
-        click.echo(f"{'Worst case':12}${worst}{tokens}")
+        click.echo(f"{'Worst case':12}{_most(found)}")
     elif found["admitted"]:
         click.echo(f"{'Worst case':12}not known: there is no price for it")
     refusal = found["refusal"]
@@ -127,12 +126,19 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _why(target: dict[str, Any], several: bool) -> str:
-    """Return what matters about a target beside its name: that it is asked first, or what speaks against it."""
+    """Return what matters about a target beside its name: that it is asked first, what speaks against it, its price."""
     words = ["asked first"] if target["chosen"] and several else []
     words += [f"breaker {target['breaker']}"] if target["breaker"] != "closed" else []
     words += [f"key: {target['key']}"] if target["key"] != "usable" else []
     words += [target["reason"]] if target["reason"] != "as configured" else []
+    words += [_most(target)] if several and target["worst_case"] is not None else []
     return f" ({'; '.join(words)})" if words else ""
+
+
+def _most(priced: dict[str, Any]) -> str:
+    """Return the most that a target, or the whole of a route, can cost, and for how long an answer."""
+    tokens = "" if priced["max_tokens"] is None else f", with max_tokens {priced['max_tokens']}"
+    return f"${priced['worst_case']}{tokens}"
 
 
 def _scope(limit: dict[str, Any]) -> str:

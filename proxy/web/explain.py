@@ -13,7 +13,7 @@ from proxy.core.on_spent import REFUSE
 from proxy.pipeline.admission.allowance import build_allowance
 from proxy.pipeline.admission.bookable_targets import ExcludedTarget, bookable_targets
 from proxy.pipeline.admission.eased import Eased, easing_for
-from proxy.pipeline.admission.reserve import Quote, quote
+from proxy.pipeline.admission.reserve import Quote, TargetQuote, quote
 from proxy.pipeline.admission.spent_limit import left_by, limit_text, refusing_quota
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.downstream import Reply
@@ -39,6 +39,8 @@ from proxy.web.own.usage import limit_json
 from proxy.web.server.aiohttp_downstream import aiohttp_request
 from proxy.wire.body import BodyError, dump_body, parse_body
 from proxy.wire.endpoint import CHAT, ENDPOINTS, Endpoint
+
+_NO_QUOTE = TargetQuote(None, None)
 
 
 async def explain(context: RequestContext, deps: Deps) -> Reply:
@@ -149,7 +151,9 @@ async def explained(
         "preset": route.preset,
         "select": route.select,
         "note": order.note,
-        "targets": _with_reasons(targets_json(route, order, context.started_ms, services, snapshot), route, auto),
+        "targets": _with_quotes(
+            _with_reasons(targets_json(route, order, context.started_ms, services, snapshot), route, auto), quoted
+        ),
         "left_out": [
             {"provider": left.provider, "model": left.model, "reason": one.reason}
             for one in order.left_out
@@ -190,6 +194,20 @@ def _with_reasons(shown: list[dict[str, object]], route: Route, auto: AutoChoice
     pairs = zip(shown, route.targets, strict=True)
     return [
         {**one, "reason": auto.reasons.get((target.provider, target.model), one["reason"])} for one, target in pairs
+    ]
+
+
+def _with_quotes(shown: list[dict[str, object]], quoted: Quote) -> list[dict[str, object]]:
+    """Return the targets with what each would be sent as max_tokens, and what it can cost; null where it is refused."""
+    quotes = quoted.targets or (_NO_QUOTE,) * len(shown)
+    return [
+        {
+            **one,
+            "max_tokens": found.max_tokens,
+            "worst_case": None if found.amount_pusd is None else pusd_to_usd(found.amount_pusd),
+            "worst_case_pusd": found.amount_pusd,
+        }
+        for one, found in zip(shown, quotes, strict=True)
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.installation import token_of
-from tests.support.raw import connect, request_bytes
+from tests.support.raw import ask, connect, request_bytes
 from tests.targets.strict import ASKS, USER, Body, Place, error, place
 
 TOLD = "x-tollkeeper-max-tokens"
@@ -115,3 +115,24 @@ async def test_at_other_endpoints(tmp_path: Path, path: str, name: str) -> None:
         await found.list_models("openrouter", LISTED)
         fields: dict[str, Any] = {"model": AB, name: HUGE}
         assert await ask_thrice(found, fields, path) == [(str(OWN), {name: OWN})] * 3
+
+
+@pytest.mark.parametrize("fields", [{}, two(10, HUGE), two(10, 500), {"max_tokens": None}])
+@pytest.mark.parametrize("limits", [{"cost": "$100/day"}, {"cost": "$0.05/day"}, {"tokens": "30000/day"}, {}])
+@pytest.mark.parametrize("model", [BOTH, "own"])
+async def test_explain_tells_what_each_target_would_get(
+    tmp_path: Path, model: str, limits: dict[str, str], fields: Body
+) -> None:
+    own = {"targets": ["openrouter/a/b", {"target": "dear/z", "defaults": {"max_tokens": 900}}]}
+    more = {"presets": {**PRESETS, "own": own}}
+    async with place(tmp_path, more, names=("openrouter", "dear"), limits=limits, max_tokens=CAP) as found:
+        await found.list_models("openrouter", LISTED)
+        body = {"model": model, **ASKS["chat/completions"], **fields}
+        told = (await ask(found.app.port, "POST", "/v1/explain", body, token=token_of("anna"))).json()
+        found.one.refuse = lambda *_: error("no such model", 404)
+        assert (await found.ask(model, **fields)).status == 200
+        for target, strict in zip(told["targets"], found.strict.values(), strict=True):
+            assert target["max_tokens"] == max(bounds(strict.bodies[0]).values(), default=None)
+            assert 0 < target["worst_case_pusd"] <= told["worst_case_pusd"]
+        (row,) = found.rows()
+        assert row["reserved_pusd"] <= told["worst_case_pusd"]  # what the first one refused is reserved for no more

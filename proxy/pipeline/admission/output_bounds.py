@@ -37,7 +37,7 @@ def with_output_bounds(route: Route, facts: BodyFacts, allowance: Allowance, kno
         if target.static is not None:
             continue
         price, form = known(target)
-        tokens = _written(route, target)
+        tokens = written_bound(route, target)
         if tokens is None or (price is None and form is None):
             continue
         if own is not None:  # what the client named is never left out, and it has seen to room for the prompt itself
@@ -61,7 +61,7 @@ def lowered_maxima(before: Route, route: Route, facts: BodyFacts, known: Known) 
     for target in route.targets:
         if target.static is not None:
             continue
-        tokens = _written(route, target)
+        tokens = written_bound(route, target)
         natural = _unlimited(before, target, facts, known) if own is None else own
         if tokens is not None and (natural is None or tokens < natural):
             told[target.provider, target.model] = tokens
@@ -71,7 +71,7 @@ def lowered_maxima(before: Route, route: Route, facts: BodyFacts, known: Known) 
 def _unlimited(before: Route, target: Target, facts: BodyFacts, known: Known) -> int | None:
     """Return the bound for a target of which the client named none: that of a default, else the model's own."""
     price, form = known(target)
-    tokens = _written(before, target)
+    tokens = written_bound(before, target)
     if tokens is None and price is not None:
         tokens = price.output_limit_tokens
     return None if tokens is None else _fitting(price, form or PLAIN, facts, tokens)
@@ -89,7 +89,7 @@ def _fitting(price: Price | None, form: ParameterForm, facts: BodyFacts, tokens:
     return tokens if form.most is None else min(tokens, form.most)
 
 
-def _written(route: Route, target: Target) -> int | None:
+def written_bound(route: Route, target: Target) -> int | None:
     """Return the bound that would be written for a target; None: there is none."""
     body = route.body_for(target)
     written = [body[name] for name in route.endpoint.maximum if type(body.get(name)) is int]

@@ -1,5 +1,6 @@
 """Reserve the worst case of the most expensive target, in memory and on disk, before the first byte goes upstream."""
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache, partial
@@ -14,7 +15,7 @@ from proxy.core.limit_kinds import pieces_of
 from proxy.pipeline.admission.admit import Admission, AdmissionRefused, AdmissionRequest, admit
 from proxy.pipeline.admission.allowance import without_quotas
 from proxy.pipeline.admission.limit_errors import features_unpriced
-from proxy.pipeline.admission.output_bounds import lowered_maxima, takes_no_bound, with_output_bounds
+from proxy.pipeline.admission.output_bounds import lowered_maxima, takes_no_bound, with_output_bounds, written_bound
 from proxy.pipeline.admission.unknown_model import unpriced
 from proxy.pipeline.context import RequestContext
 from proxy.pipeline.identity.identify import renew
@@ -25,7 +26,7 @@ from proxy.pipeline.upstream.hop import Hop
 from proxy.pipeline.values.reservation import Reservation
 from proxy.pipeline.values.route import Route, Target
 from proxy.policy.parameter_form import ParameterForm
-from proxy.policy.pricing import BodyFacts, Price, read_facts, unpriced_features
+from proxy.policy.pricing import BodyFacts, Price, UnboundedError, read_facts, unpriced_features, worst_case_pusd
 from proxy.policy.quota import Quota
 from proxy.providers.provider import ProviderRow
 from proxy.storage.rows import OpenRow
@@ -103,12 +104,20 @@ def _told(
     return lowered_maxima(before, route, facts, partial(known_of, context, services, before))
 
 
+class TargetQuote(Struct, frozen=True):
+    """What a target would be sent as the bound of its answer, and the most that it could charge; None: not known."""
+
+    max_tokens: int | None
+    amount_pusd: int | None
+
+
 class Quote(Struct, frozen=True):
-    """What reserve() would do with a request now."""
+    """What reserve() would do with a request now. targets: those of the route; empty where it would be refused."""
 
     amount_pusd: int | None
     max_tokens: int | None
     refusal: ApiError | None
+    targets: tuple[TargetQuote, ...] = ()
 
 
 async def quote(context: RequestContext, route: Route, services: Services) -> Quote:
@@ -124,7 +133,31 @@ async def quote(context: RequestContext, route: Route, services: Services) -> Qu
     if isinstance(outcome, AdmissionRefused):
         return Quote(None, None, outcome.error)
     await services.limiter.release(context.id)
-    return Quote(outcome.amount_pusd, outcome.max_tokens, None)
+    sent = bounded(context, route, outcome.max_tokens, wanted.facts, services)
+    size_bytes = wanted.facts.size_bytes
+    targets = tuple(_target_quote(context, sent, target, size_bytes, services) for target in sent.targets)
+    return Quote(outcome.amount_pusd, outcome.max_tokens, None, targets)
+
+
+def _target_quote(
+    context: RequestContext, sent: Route, target: Target, size_bytes: int, services: Services
+) -> TargetQuote:
+    """Return what goes to one target of a route as it is sent, and what that can cost there.
+
+    size_bytes: of the route, as is reserved for: a bound that is written into a body is no part of the prompt.
+    """
+    if target.static is not None:
+        return TargetQuote(None, 0)
+    provider = context.snapshot.provider_of(target)
+    prices = [services.model_lists.price(provider, model) for model in (target.model, *target.handed)]
+    known = [price for price in prices if price is not None]
+    amount_pusd = None
+    if len(known) == len(prices):
+        with contextlib.suppress(UnboundedError):
+            body = sent.body_for(target)
+            facts = read_facts(body, min(len(dump_body(body)), size_bytes), sent.endpoint.kind)
+            amount_pusd = worst_case_pusd(known, facts)
+    return TargetQuote(written_bound(sent, target), amount_pusd)
 
 
 def _wanted(
