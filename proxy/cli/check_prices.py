@@ -1,8 +1,9 @@
 """Targets of presets without a price, for which a hard cost limit cannot reserve anything."""
 
-import fnmatch
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from proxy.core.glob import fits
 
 if TYPE_CHECKING:
     from proxy.config.schema import Settings
@@ -37,7 +38,7 @@ def unpriced_targets(settings: "Settings") -> Iterable[tuple[str, list[str], boo
             row = settings.providers[provider]
             if provider in rules and rules[provider].price(model) is not None:
                 continue
-            if not dialect_of(row).lists_prices and not any(fnmatch.fnmatchcase(model, glob) for glob in row.prices):
+            if not dialect_of(row).lists_prices and not any(fits(model, glob) for glob in row.prices):
                 lacking.append(f"{provider}/{model}")
         if lacking:
             yield name, lacking, len(lacking) < len(asked)

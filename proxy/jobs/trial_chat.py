@@ -1,6 +1,5 @@
 """One cheap chat completion with a key of the operator's choice, booked like everything that costs money."""
 
-import fnmatch
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +9,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
+from proxy.core.glob import fits
 from proxy.core.money import pusd_to_usd
 from proxy.jobs.late_truths import LateTruths
 from proxy.pipeline.services import Services
@@ -113,14 +113,14 @@ class TrialChat:
     def _stopped(self, provider: ProviderRow, model: str) -> str | None:
         for stop in self._services.stops.in_force():
             is_meant = stop.kind == "all" or (stop.kind == "provider" and stop.subject == provider.name)
-            if is_meant or (stop.kind == "model" and fnmatch.fnmatchcase(model, stop.subject)):
+            if is_meant or (stop.kind == "model" and fits(model, stop.subject)):
                 return stop.what
         return None
 
 
 def _body(provider: ProviderRow, model: str) -> dict[str, Any]:
     form = known_form(provider.host, model, CHAT.kind) or PLAIN
-    own: ParameterForm = next((form for glob, form in provider.parameters if fnmatch.fnmatchcase(model, glob)), PLAIN)
+    own: ParameterForm = next((form for glob, form in provider.parameters if fits(model, glob)), PLAIN)
     body = {"model": model, "messages": _MESSAGES, own.over(form).named("max_tokens"): _ANSWER_TOKENS}
     return provider.dialect.prepare(body, model, CHAT)[0]
 

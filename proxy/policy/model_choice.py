@@ -12,13 +12,13 @@ Each kind is multiplied by its weight. A hundredth of a US cent and a tenth of a
 what nobody would notice decides nothing. Equal inputs give equal orders: ties stay as they were handed in.
 """
 
-import fnmatch
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
+from proxy.core.glob import fits
 from proxy.core.money import PUSD_PER_USD, pusd_to_usd
 from proxy.policy.breaker import State
 from proxy.policy.model_features import NOTHING_SAID, ModelFeatures
@@ -239,6 +239,6 @@ def _missing(candidates: Sequence[ModelCandidate], needs: JobNeeds) -> tuple[str
 def quality_of(names: Sequence[str], scores: Sequence[tuple[str, float]]) -> float | None:
     """Return the quality of a model, by the first pattern that fits any of its names; None: none fits."""
     for pattern, score in scores:
-        if any(name == pattern or fnmatch.fnmatchcase(name, pattern) for name in names):
+        if any(name == pattern or fits(name, pattern) for name in names):
             return score
     return None

@@ -5,11 +5,11 @@ disabled where any rule that fits says so. Of a price the nearest rule counts: o
 first that fits.
 """
 
-import fnmatch
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from proxy.core.glob import fits
 from proxy.policy.pricing.price import Price
 
 
@@ -64,4 +64,4 @@ def _is_pattern(name: str) -> bool:
 
 
 def _matches(model: str, name: str) -> bool:
-    return model == name or fnmatch.fnmatchcase(model, name)
+    return model == name or fits(model, name)

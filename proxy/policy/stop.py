@@ -1,11 +1,11 @@
 """Stops: what an operator, or an alert, has forbidden or eased for a while, and whom each concerns. Pure."""
 
-import fnmatch
 from collections.abc import Collection, Iterable
 from typing import Literal, get_args
 
 from msgspec import Struct
 
+from proxy.core.glob import fits
 from proxy.core.stop_effect import STOP, EffectName, StopEffect
 
 StopKind = Literal["all", "user", "group", "token", "preset", "model", "provider"]
@@ -97,4 +97,4 @@ def is_model(pattern: str, provider: str, model: str) -> bool:
     names = {model, f"{provider}/{model}"}
     for suffix in _SUFFIXES:
         names |= {name.partition(suffix)[0] for name in names}
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+    return any(fits(name, pattern) for name in names)

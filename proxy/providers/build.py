@@ -1,6 +1,5 @@
 """Settings of a provider -> its row, with the connections of the old row kept where the address is the same."""
 
-import fnmatch
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from proxy.config.key_overlay import MAIN
 from proxy.config.provider import PriceSettings, Provider, ProviderKey, Timeouts, apiece_pusd, per_token_ausd
 from proxy.config.schema import Settings
 from proxy.core.errors import ConfigError
+from proxy.core.glob import fits
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.key_ring import KeyFacts
@@ -101,7 +101,7 @@ def deadlines_of(provider: Provider, model: str, *overrides: Timeouts) -> Deadli
         return None
     deadlines = _deadlines(provider)
     for pattern, own in provider.timeouts.items():
-        if fnmatch.fnmatchcase(model, pattern):
+        if fits(model, pattern):
             deadlines = _overlaid(deadlines, own)
             break
     for override in overrides:

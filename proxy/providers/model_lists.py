@@ -5,7 +5,6 @@ is in ``problem`` until a refresh is accepted whole. A model without a price has
 """
 
 import asyncio
-import fnmatch
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from proxy.core.clock import Clock
+from proxy.core.glob import fits
 from proxy.policy.model_list import ParsedModelList, flaws_text, read_model_list
 from proxy.policy.pricing import Price, PriceList, PriceMove, accept_refresh, diff_price_lists, find_price, with_fee
 from proxy.policy.pricing.price_list import UNREADABLE
@@ -104,7 +104,7 @@ class ModelLists:
 
     def _listed_price(self, provider: ProviderRow, prices: PriceList, model: str) -> Price | None:
         for pattern, price in provider.own_prices:
-            if fnmatch.fnmatchcase(model, pattern):
+            if fits(model, pattern):
                 return _bounded(price, self.facts(provider, model))
         found = find_price(prices, model)
         return None if found is None else found.price

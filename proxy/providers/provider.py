@@ -1,10 +1,10 @@
 """A provider is a row of data; how it speaks is its dialect (dialect.py)."""
 
-import fnmatch
 from collections.abc import Mapping
 
 from msgspec import Struct
 
+from proxy.core.glob import fits
 from proxy.policy.backoff import RetryRules
 from proxy.policy.breaker import BreakerRules
 from proxy.policy.model_rules import ModelRules
@@ -55,6 +55,6 @@ class ProviderRow(Struct, frozen=True, eq=False):
 
     def deadlines_for(self, model: str) -> Deadlines:
         for pattern, deadlines in self.model_deadlines:
-            if fnmatch.fnmatchcase(model, pattern):
+            if fits(model, pattern):
                 return deadlines
         return self.deadlines

@@ -1,11 +1,11 @@
 """What was spent on a part of the requests: those with a given model, group, use case or any other word of usage."""
 
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
+from proxy.core.glob import fits
 from proxy.policy.time_segments import TIME_WORDS, label_order
 from proxy.storage.reports import Reports
 from proxy.storage.spending import ROLLED_WORDS, SpendingRow, SpendingSums, UsageSelection
@@ -50,9 +50,7 @@ def _is_exact(word: str, value: str) -> bool:
 
 
 def _has_values(key: Mapping[str, str], where: Mapping[str, str]) -> bool:
-    return all(
-        fnmatchcase(key[word], value) if word in _PATTERNS else key[word] == value for word, value in where.items()
-    )
+    return all(fits(key[word], value) if word in _PATTERNS else key[word] == value for word, value in where.items())
 
 
 def _matching(

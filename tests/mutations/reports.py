@@ -77,7 +77,7 @@ MUTATIONS: Final = (
     Mutation(
         "everything-in-every-part",
         "What the models of a pattern cost is shown as what all of them cost.",
-        (Patch("usage_part:_has_values", "fnmatchcase(key[word], value)", "True"),),
+        (Patch("usage_part:_has_values", "fits(key[word], value)", "True"),),
         (f"{_FIGURES}usage_is_read_of_a_part_and_sorted",),
     ),
     Mutation(

@@ -1,7 +1,6 @@
 """Hold rules against what is measured, every few seconds; what is to be told goes into the ledger first."""
 
 import asyncio
-import fnmatch
 import inspect
 import logging
 from collections import Counter
@@ -12,6 +11,7 @@ import orjson
 
 from proxy.config.alerts import AlertRule
 from proxy.core.errors import LedgerError
+from proxy.core.glob import fits
 from proxy.core.stop_effect import STOP
 from proxy.jobs.alerts import account_measures, machine_measures, provider_measures, request_measures
 from proxy.jobs.alerts.alert_look import DAY_MS, Acting, AlertLook, AlertPlace
@@ -187,7 +187,7 @@ class AlertWatch:
             self._tell_problem(name, str(error))
             return None
         self._problems.pop(name, None)
-        wanted = (one for one in found if any(fnmatch.fnmatchcase(one.scope, scope) for scope in rule.scope))
+        wanted = (one for one in found if any(fits(one.scope, scope) for scope in rule.scope))
         by_subject: dict[str, AlertReading] = {}
         for one in wanted:  # of two limits in one place, as two presets of a use case may have, the one that says more
             known = by_subject.get(one.subject)

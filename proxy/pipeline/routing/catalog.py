@@ -1,9 +1,9 @@
 """All models that may be asked, with what lists and the operator say of them; made anew when either changes."""
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from proxy.core.glob import fits
 from proxy.pipeline.routing.targets import ModelDisabledError
 from proxy.pipeline.snapshot import Snapshot
 from proxy.pipeline.values.route import Target
@@ -81,13 +81,13 @@ def _matching(
     found: dict[tuple[str, str], CatalogModel] = {}
     by_target: Mapping[tuple[str, str], CatalogModel] = {(one.target.provider, one.target.model): one for one in models}
     for pattern in patterns:
-        fits = [one for one in models if any(fnmatch.fnmatchcase(name, pattern) for name in names_of(*one[:2]))]
-        if not fits and {"*", "?", "["}.isdisjoint(pattern):  # a name that no list has: a new one, or of a bare server
-            try:
+        fitting = [one for one in models if any(fits(name, pattern) for name in names_of(*one[:2]))]
+        if not fitting and {"*", "?", "["}.isdisjoint(pattern):
+            try:  # a name that no list has: a new one, or of a bare server
                 target = snapshot.routes.targets[pattern]
             except ModelDisabledError:
                 continue
-            fits = [by_target.get((target.provider, target.model)) or _model(pattern, target, lists, snapshot)]
-        for one in fits:
+            fitting = [by_target.get((target.provider, target.model)) or _model(pattern, target, lists, snapshot)]
+        for one in fitting:
             found.setdefault((one.target.provider, one.target.model), one)
     return tuple(found.values())

@@ -4,9 +4,8 @@ What was learnt holds for an hour, for one model at one address of a provider, a
 configuration.
 """
 
-import fnmatch
-
 from proxy.core.endpoint_kind import Endpoint
+from proxy.core.glob import fits
 from proxy.policy.parameter_form import PLAIN, ParameterForm, known_form
 from proxy.providers.provider import ProviderRow
 
@@ -59,6 +58,6 @@ class ParameterForms:
 
 def _configured(provider: ProviderRow, model: str) -> ParameterForm | None:
     for pattern, form in provider.parameters:
-        if fnmatch.fnmatchcase(model, pattern):
+        if fits(model, pattern):
             return form
     return None

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.core.glob import sql_glob
 from proxy.storage.audit import (
     NO_HASH,
     Actor,
@@ -82,6 +83,8 @@ def list_entries(
     connection: sqlite3.Connection, wanted: AuditFilter, before_id: int | None, count: int
 ) -> list[AuditRow]:
     """Return entries, the newest first."""
+    if wanted.action is not None:
+        wanted = wanted._replace(action=sql_glob(wanted.action))
     return [AuditRow(*row) for row in connection.execute(_LIST, (*wanted, before_id, count))]
 
 

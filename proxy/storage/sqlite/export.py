@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from proxy.core.counts import Counts
+from proxy.core.glob import sql_glob
 from proxy.core.pacer import Pacer
 from proxy.storage.export import Row, Selection, Slice
 from proxy.storage.sqlite.adjustments import with_late
@@ -144,4 +145,4 @@ def of_models(*columns: str) -> str:
 
 def models_value(selection: Selection) -> str:
     """Return the models of a selection for of_models()."""
-    return orjson.dumps([glob.replace("[!", "[^") for glob in selection.models]).decode()  # as GLOB writes it
+    return orjson.dumps([sql_glob(pattern) for pattern in selection.models]).decode()

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from proxy.core.glob import sql_glob
 from proxy.storage.performance import AnswerSums, Histograms, ModelPerformance, PerformanceFilter
 from proxy.storage.rows import HOUR_MS
 from proxy.storage.sqlite.exact_sum import exact_sum, join_sums
@@ -66,4 +67,4 @@ def _sources(connection: sqlite3.Connection, wanted: PerformanceFilter) -> Itera
     parts = SummedHours(connection).parts(start_ms, end_ms)
     for source, times in ((_DAYS, parts.days), (_HOURS, parts.hours)):
         if times is not None:
-            yield source, {"times": times, "model": wanted.model}
+            yield source, {"times": times, "model": None if wanted.model is None else sql_glob(wanted.model)}

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import asdict
 
+from proxy.core.glob import sql_glob
 from proxy.storage.request_reports import (
     REFUSED,
     AttemptEntry,
@@ -118,7 +119,7 @@ def find_requests(
     connection: sqlite3.Connection, wanted: RequestFilter, before_id: int | None, count: int
 ) -> RequestPage:
     """Return a page; connection is in one transaction."""
-    values = asdict(wanted)
+    values = _values(wanted)
     asked = _queries(wanted)
     first = max(_first_id(wanted.since_ms), (wanted.after_id or -1) + 1)
     found: list[RequestEntry] = []
@@ -143,6 +144,12 @@ def _queries(wanted: RequestFilter) -> Sequence[str]:
     if wanted.state in (None, REFUSED) and not given.intersection(_NOT_OF_REFUSALS):
         queries.append(_REFUSALS + _conditions(given, {**_BOTH, **_REFUSALS_ONLY}))
     return queries
+
+
+def _values(wanted: RequestFilter | AttemptFilter) -> dict[str, Any]:
+    """Return what a filter asks for as the statements take it."""
+    values = asdict(wanted)
+    return values if wanted.model is None else {**values, "model": sql_glob(wanted.model)}
 
 
 def _conditions(given: set[str], known: dict[str, str]) -> str:
@@ -192,7 +199,7 @@ def find_attempts(
     connection: sqlite3.Connection, wanted: AttemptFilter, before: tuple[int, int] | None, count: int
 ) -> AttemptPage:
     """Return a page; connection is in one transaction."""
-    values = {name: value for name, value in asdict(wanted).items() if value is not None}
+    values = {name: value for name, value in _values(wanted).items() if value is not None}
     conditions = " AND ".join(_OF_ATTEMPTS[name] for name in values)
     query = (
         f"{_ATTEMPTS} request_id >= :lower AND request_id < :upper"
