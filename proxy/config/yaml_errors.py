@@ -17,7 +17,7 @@ _VARIABLE = re.compile(r"\$\{[^}]*\}?")
 _KEY_LINE = re.compile(r"(\s*)(?:- )?[^\s#][^#]*:(\s|$)")
 
 
-_BREAK = re.compile("[\n\x85\u2028\u2029]")  # what YAML counts as the end of a line; CR is gone by then
+_BREAK = "[\n\x85\u2028\u2029]"  # what YAML counts as the end of a line; CR is gone by then
 
 
 class _Trouble(Struct, frozen=True):
@@ -30,7 +30,7 @@ class _Trouble(Struct, frozen=True):
 
 
 def split_lines(text: str) -> list[str]:
-    return _BREAK.split(text)
+    return re.split(_BREAK, text)
 
 
 def explain(text: str, error: yaml.YAMLError) -> Diagnostic:

@@ -6,7 +6,6 @@ package.module:function, from the arguments.
 
 import gc
 import os
-import pickle
 import select
 import signal
 import subprocess
@@ -78,6 +77,8 @@ class ChildProcess:
 
         Raises LedgerError where the ledger cannot be read, ChildGoneError where the process is gone.
         """
+        import pickle  # noqa: PLC0415 - a start asks nothing
+
         process = self._started()
         try:
             pickle.dump((method, tuple(arguments)), _pipe(process.stdin), pickle.HIGHEST_PROTOCOL)
@@ -139,6 +140,8 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 def main(maker: str, *arguments: str) -> None:
     """Answer questions until there are no more."""
+    import pickle  # noqa: PLC0415 - as in ChildProcess
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it comes to all of a terminal: the one that asked decides
     asked, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a module prints as it is imported is no answer

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_DATE = re.compile(r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT")
+_DATE = r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
 
 
 def http_date(second: int) -> str:
@@ -20,7 +20,7 @@ def http_date(second: int) -> str:
 
 def read_http_date(text: str) -> datetime:
     """Return the moment of a date; one in another form of mail or HTTP may have no zone. Raises ValueError."""
-    found = _DATE.fullmatch(text)
+    found = re.fullmatch(_DATE, text)
     if found is None or found[2] not in _MONTHS:
         from email.utils import parsedate_to_datetime  # noqa: PLC0415 - for forms that hardly anybody sends
 

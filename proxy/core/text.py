@@ -3,20 +3,21 @@
 import re
 
 REPLACED = "\ufffd"  # replaces what cannot be kept, as in every UTF-8 decoder
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_HALF_PAIR = re.compile(r"[\ud800-\udfff]")
+# compiled when first wanted, as re does: a start need not wait for them
+_UNFIT = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+_HALF_PAIR = r"[\ud800-\udfff]"
 
 
 def fit_text(text: str, chars_max: int) -> str:
     """Return at most chars_max characters of text, control characters and halves of surrogate pairs replaced."""
     if len(text) <= chars_max and text.isascii() and text.isprintable():
         return text
-    return _UNFIT.sub(REPLACED, text[:chars_max])
+    return re.sub(_UNFIT, REPLACED, text[:chars_max])
 
 
 def whole_text(text: str) -> str:
     """Return text with halves of surrogate pairs replaced: JSON can hold them, UTF-8 cannot."""
-    return text if text.isascii() else _HALF_PAIR.sub(REPLACED, text)
+    return text if text.isascii() else re.sub(_HALF_PAIR, REPLACED, text)
 
 
 def header_text(value: str) -> str:

@@ -9,8 +9,9 @@ from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
 
 _TEN_DIGITS = Context(prec=10)  # of a rate by way of the euro; those that are published have six
-_DAY = re.compile(r"""<Cube\s+time=["'](\d{4}-\d\d-\d\d)["']\s*>""", re.ASCII)
-_RATE = re.compile(r"""<Cube\s+currency=["']([A-Z]{3})["']\s+rate=["']([0-9.]{1,20})["']\s*/>""", re.ASCII)
+# compiled when first wanted
+_DAY = r"""(?a)<Cube\s+time=["'](\d{4}-\d\d-\d\d)["']\s*>"""
+_RATE = r"""(?a)<Cube\s+currency=["']([A-Z]{3})["']\s+rate=["']([0-9.]{1,20})["']\s*/>"""
 _BOUNDS = Decimal("1e-9"), Decimal("1e9")
 _RATES_MAX = 100_000  # the whole history since 1999 is some 7,000 days
 
@@ -44,9 +45,9 @@ def _days(text: str) -> Iterator[tuple[date, Mapping[str, Decimal]]]:
 
 def _days_of_xml(text: str) -> Iterator[tuple[date, Mapping[str, Decimal]]]:
     """Read the two elements that matter, and no document type or entity: a text from outside can ask nothing of us."""
-    pieces = _DAY.split(text)
+    pieces = re.split(_DAY, text)
     for day, rates in zip(pieces[1::2], pieces[2::2], strict=True):
-        yield _date(day, "%Y-%m-%d"), {code: _rate(rate) for code, rate in _RATE.findall(rates)}
+        yield _date(day, "%Y-%m-%d"), {code: _rate(rate) for code, rate in re.findall(_RATE, rates)}
 
 
 def _days_of_csv(text: str) -> Iterator[tuple[date, Mapping[str, Decimal]]]:

@@ -61,7 +61,7 @@ _RESPONSE_REFUSED: Final = frozenset(  # these name the operator's account
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
 # Controls would end the line or cut it short; surrogates are bytes that were no UTF-8 and cannot be written
 # again.
-_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_FORBIDDEN: Final = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"  # compiled when first wanted
 
 
 class HeaderError(ValueError):
@@ -139,7 +139,7 @@ def _travels(lower: str, names: frozenset[str], prefixes: tuple[str, ...], refus
 def _problem(value: str) -> str | None:
     if len(value) <= _PLAIN_CHARS and value.isascii() and value.isprintable():
         return None
-    if _FORBIDDEN.search(value) is not None:
+    if re.search(_FORBIDDEN, value) is not None:
         return "holds a control character or broken UTF-8"
     if len(value) > _PLAIN_CHARS and len(value.encode()) > MAX_VALUE_BYTES:
         return f"is longer than {MAX_VALUE_BYTES} bytes"

@@ -14,18 +14,18 @@ _PARTS_MAX: Final = 200
 _DEPTH_MAX: Final = 8
 
 _UNITS_S: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+# Patterns are compiled when they are first wanted, as re does: a start need not wait for them.
 _UNIT: Final = (
     r"milliseconds?|millis|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w"  # in this order
 )
 _PART: Final = rf"(\d{{1,15}}(?:\.\d{{1,15}})?)\s*({_UNIT})(?![a-z])"
-_DURATION: Final = re.compile(rf"(?:{_PART}(?:\s*(?:,|and)?\s*))+")
-_PARTS: Final = re.compile(_PART)
+_DURATION: Final = rf"(?:{_PART}(?:\s*(?:,|and)?\s*))+"
 # "Please try again in 7m12.5s", "retry after 38 seconds", "wait 1 minute", "reset after 5s": the words before the time.
-_ASKS: Final = re.compile(
+_ASKS: Final = (
     r"(?:try again|retry|retrying|wait|available|reset|resets|regain access|come back|back ?off)"
     r"[^.\d]{0,60}?(?P<time>\d[^\"\n]{0,60})"
 )
-_INSTANT: Final = re.compile(
+_INSTANT: Final = (
     r"(\d{4}-\d{2}-\d{2})(?:[ t]+(?:at )?(\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?\s*(z|utc|gmt|[+-]\d{2}:?\d{2})?)?"
 )
 _RESETS: Final = (  # until when a limit holds, by the headers of OpenRouter, OpenAI and Groq, Anthropic, and others
@@ -170,7 +170,7 @@ def _in_texts(error: Mapping[str, Any] | None, now_ms: int) -> float | None:
 
 
 def _in_text(text: str, now_ms: int) -> float | None:
-    for asks in _ASKS.finditer(text):
+    for asks in re.finditer(_ASKS, text):
         told = asks["time"]
         wait_s = _until(_instant(told), now_ms)
         if wait_s is None:
@@ -199,11 +199,11 @@ def _values(error: Any) -> Iterable[tuple[str, Any]]:
 
 def _duration(text: str, *, whole: bool = False) -> float | None:
     """Return the seconds of a text such as 7m12.5s, 1 minute, 20ms; whole: there is nothing else in it."""
-    found = _DURATION.fullmatch(text) if whole else _DURATION.match(text)
+    found = re.fullmatch(_DURATION, text) if whole else re.match(_DURATION, text)
     if found is None:
         return None
     total_s = 0.0
-    for number, unit in _PARTS.findall(found[0]):
+    for number, unit in re.findall(_PART, found[0]):
         name = "ms" if unit.startswith(("ms", "milli")) else unit[0]
         total_s += float(number) * _UNITS_S[name]
     return total_s if math.isfinite(total_s) else None
@@ -211,7 +211,7 @@ def _duration(text: str, *, whole: bool = False) -> float | None:
 
 def _instant(text: str) -> float | None:
     """Return the epoch seconds of the ISO 8601 time that a text begins with, UTC where it names no zone."""
-    found = _INSTANT.match(text)
+    found = re.match(_INSTANT, text)
     if found is None:
         return None
     day, time, zone = found.groups()

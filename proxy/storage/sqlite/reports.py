@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
@@ -56,7 +56,7 @@ from proxy.storage.rows import UnfinishedRequest
 from proxy.storage.sealed import MasterKeyState, Opened
 from proxy.storage.sessions import StoredSessions
 from proxy.storage.spending import LateSum, PeriodSpending, SpendingSums, UnsettledSum, UsageSelection
-from proxy.storage.sqlite import audit_log, ledger_day, own_usage, reconciliation, requests, startup_reads, usage
+from proxy.storage.sqlite import audit_log, own_usage, reconciliation, requests, startup_reads, usage
 from proxy.storage.sqlite.adjustments import list_adjustments
 from proxy.storage.sqlite.admin_posts import find_post
 from proxy.storage.sqlite.alerts import (
@@ -66,15 +66,9 @@ from proxy.storage.sqlite.alerts import (
     read_alert_rows,
     read_opened_destinations,
 )
-from proxy.storage.sqlite.backup import Progress, copy_ledger
 from proxy.storage.sqlite.configurations import SqliteConfigurations
 from proxy.storage.sqlite.connect import open_reader
-from proxy.storage.sqlite.csv_lines import csv_chunks
-from proxy.storage.sqlite.csv_processes import shared_csv_chunks
-from proxy.storage.sqlite.export import slices
-from proxy.storage.sqlite.focus import charge_slices
 from proxy.storage.sqlite.groups import SqliteGroups
-from proxy.storage.sqlite.key_books import read_key_books
 from proxy.storage.sqlite.labels import read_labels, read_rates
 from proxy.storage.sqlite.late_lookups import read_lookups
 from proxy.storage.sqlite.limits import SqliteLimits
@@ -91,6 +85,9 @@ from proxy.storage.sqlite.stops import SqliteStops
 from proxy.storage.sqlite.unfinished import read_unfinished
 from proxy.storage.sqlite.usage_daily import past_days
 from proxy.storage.sqlite.users import SqliteUsers
+
+if TYPE_CHECKING:
+    from proxy.storage.sqlite.backup import Progress
 
 _TOO_LARGE = (
     "A sum of the ledger is more than 9.2 million USD, the most that can be told here; its file is whole."
@@ -304,10 +301,15 @@ class SqliteReports:
             return usage.users_changed_ms(connection)
 
     def export(self, selection: Selection) -> Iterator[Slice]:
+        from proxy.storage.sqlite.export import slices  # noqa: PLC0415 - a start needs no export
+
         with self._reader() as connection:
             yield from slices(connection, selection)
 
     def export_csv(self, selection: Selection, processes: int = 1) -> Iterator[Chunk]:
+        from proxy.storage.sqlite.csv_lines import csv_chunks  # noqa: PLC0415 - as export()
+        from proxy.storage.sqlite.csv_processes import shared_csv_chunks  # noqa: PLC0415 - as export()
+
         with self._reader() as connection:
             if processes > 1:
                 yield from shared_csv_chunks(connection, self._path, selection, processes)
@@ -315,6 +317,8 @@ class SqliteReports:
                 yield from csv_chunks(connection, selection)
 
     def charges(self, selection: Selection) -> Iterator[ChargeSlice]:
+        from proxy.storage.sqlite.focus import charge_slices  # noqa: PLC0415 - as export()
+
         with self._reader() as connection:
             yield from charge_slices(connection, selection)
 
@@ -375,17 +379,23 @@ class SqliteReports:
             return surplus_refusal(connection, before_ms, count_max)
 
     def ledger_day(self, question: DayQuestion) -> LedgerDay:
+        from proxy.storage.sqlite.ledger_day import read_ledger_day  # noqa: PLC0415 - a start compares nothing
+
         with self._snapshot() as connection:
             # it makes temporary tables; the ledger's file is open for reading only
             connection.execute("PRAGMA query_only = OFF")
             connection.execute("PRAGMA temp_store = MEMORY")  # in a file they would share the disk with requests
-            return ledger_day.read_ledger_day(connection, question)
+            return read_ledger_day(connection, question)
 
     def ledger_sums(self, provider: str, day_ms: int, own_key: str) -> list[BookedSum]:
+        from proxy.storage.sqlite.ledger_day import read_ledger_sums  # noqa: PLC0415 - as ledger_day()
+
         with self._snapshot() as connection:
-            return ledger_day.read_ledger_sums(connection, provider, day_ms, own_key)
+            return read_ledger_sums(connection, provider, day_ms, own_key)
 
     def key_books(self, question: KeyQuestion) -> KeyBooks:
+        from proxy.storage.sqlite.key_books import read_key_books  # noqa: PLC0415 - as ledger_day()
+
         with self._snapshot() as connection:
             return read_key_books(connection, question)
 
@@ -427,7 +437,9 @@ class SqliteReports:
         with closing(open_reader(self._path)) as connection:
             return usage.check(connection)
 
-    def copy_to(self, target: Path, *, force: bool = False, progress: Progress | None = None) -> BackupResult:
+    def copy_to(self, target: Path, *, force: bool = False, progress: "Progress | None" = None) -> BackupResult:
+        from proxy.storage.sqlite.backup import copy_ledger  # noqa: PLC0415 - a start makes no copy
+
         return copy_ledger(self._path, target, force=force, progress=progress)
 
 

@@ -60,12 +60,12 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] | N
 
     steps are SQL scripts, the first for an empty file; None: those of this program.
     """
-    steps = [_script(name) for name in STEPS] if steps is None else steps
-    version = known_version(connection, path, len(steps))
-    if version and version < len(steps):
+    count = len(STEPS) if steps is None else len(steps)
+    version = known_version(connection, path, count)
+    if version and version < count:
         _back_up(connection, path, version)
-    for script in steps[version:]:
-        _take_step(connection, script)
+    for at in range(version, count):
+        _take_step(connection, _script(STEPS[at]) if steps is None else steps[at])
 
 
 def _take_step(connection: sqlite3.Connection, script: str) -> None:
