@@ -198,7 +198,7 @@ def _ledger(settings: "Settings") -> Iterable[Line]:
     if not path.exists() or path.stat().st_size == 0:
         yield _new_ledger(path)
         return
-    if path.stat().st_mode & 0o077 and sys.platform != "win32":
+    if path.is_file() and path.stat().st_mode & 0o077 and sys.platform != "win32":
         yield Line("ledger", "warn", f"{path} is open to others on this machine", f"Run: chmod 600 '{path}'")
     try:
         found = open_reports(path).check()

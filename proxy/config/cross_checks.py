@@ -41,6 +41,7 @@ def warnings_across(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _plain_http(data)
     yield from _near_providers(data)
     yield from _odd_models(data)
+    yield from _rate_of_usd(data)
 
 
 def _block(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -204,8 +205,17 @@ def _currency(data: Mapping[str, Any]) -> Iterator[Finding]:
     sources = [name for name in ("usd_rate", "rates", "ecb_file") if block.get(name) is not None]
     if len(sources) > 1:
         yield ("currency", sources[-1]), f"stands beside {sources[0]}. Keep one of usd_rate, rates and ecb_file."
+    if block.get("code", "USD") != "USD" and all(block[name] == {} for name in sources):
+        yield ("currency", "code"), "has no rate: 1 USD would count as 1 of it. Set usd_rate, rates or ecb_file."
     if block.get("ecb_url") is not None and block.get("ecb_file") is None:
         yield ("currency", "ecb_url"), "has no place to go. Name the file that it is written to with ecb_file."
+
+
+def _rate_of_usd(data: Mapping[str, Any]) -> Iterator[Finding]:
+    block = _block(data, "currency")
+    is_rated = block.get("usd_rate") not in (None, 1, "1") or block.get("rates") or block.get("ecb_file") is not None
+    if is_rated and block.get("code", "USD") == "USD":
+        yield ("currency",), "gives a rate for USD, which the ledger is in. Name the currency that it is of with code."
 
 
 def _handed_over(data: Mapping[str, Any]) -> Iterator[Finding]:

@@ -241,7 +241,7 @@ class Currency(Block):
     usd_rate: Number = setting(
         Decimal(1),
         "What 1 USD costs in that currency.",
-        "1 because USD is the default currency.",
+        "1 for USD; another currency needs a rate.",
         gt=0,
         le=10**9,
     )

@@ -464,6 +464,14 @@ _MISTAKES = [
         "currency.ecb_file: stands beside usd_rate. Keep one of usd_rate, rates and ecb_file.",
     ),
     (
+        "currency: {code: EUR}\n",
+        "1:18  currency.code: has no rate: 1 USD would count as 1 of it. Set usd_rate, rates or",
+    ),
+    (
+        "currency: {code: EUR, rates: {}}\n",
+        "1:18  currency.code: has no rate: 1 USD would count as 1 of it. Set usd_rate,",
+    ),
+    (
         "currency: {ecb_url: https://bank.example/x.xml}\n",
         "currency.ecb_url: has no place to go. Name the file that it is written to with ecb_file.",
     ),
@@ -747,7 +755,7 @@ def test_likely_slips_are_warned_about(folder: Path) -> None:
         folder,
         (
             "providers: {openrouter: , local: {base_url: 'http://10.0.0.9/v1', api_key: '${OPENROUTER_API_KEY}'}}\n"
-            "presets: {fast: loca/qwen3}\nusers: {a: {models: [fats]}}\n"
+            "presets: {fast: loca/qwen3}\nusers: {a: {models: [fats]}}\ncurrency: {usd_rate: 0.9}\n"
         ),
     )
     text = "\n".join(loaded.warnings)
@@ -757,6 +765,7 @@ def test_likely_slips_are_warned_about(folder: Path) -> None:
         'users.a.models[0]: "fats" is neither a preset nor maker/model, so it allows nothing. Did you mean "fast"?'
         in text
     )
+    assert "currency: gives a rate for USD, which the ledger is in" in text
 
 
 # --- key files

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.core.errors import LedgerError
 from proxy.policy.exchange_rates import RateStep
 from proxy.storage.adjustment import Correction
 from proxy.storage.labels import Labels
 from proxy.storage.ledger import EndedTwiceError, LedgerUnavailableError
 from proxy.storage.rows import HOUR_MS, OpenRow, RequestIds, Reserved, id_number, id_text
-from proxy.storage.sqlite.connect import connect_owner
+from proxy.storage.sqlite.connect import connect_owner, open_reader
 from proxy.storage.sqlite.labels import read_rates, set_labels
 from proxy.storage.sqlite.ledger import SqliteLedger, open_ledger
 from tests.storage.made_requests import (
@@ -572,3 +573,9 @@ def test_no_hour_with_figures_gets_another_rate(tmp_path: Path) -> None:
         )
         set_labels(connection, Labels("UTC", "SEK", "12"), hour)
         assert read_rates(connection, "SEK") == (RateStep(0, "10"), RateStep(hour + 6 * HOUR_MS, "12"))
+
+
+@pytest.mark.parametrize("is_owner", [True, False])
+def test_a_folder_is_no_ledger(tmp_path: Path, is_owner: bool) -> None:
+    with pytest.raises(LedgerError, match=r"is a folder\. Name a file in it, such as database: .*tollkeeper\.db"):
+        connect_owner(tmp_path, 1.0) if is_owner else open_reader(tmp_path)

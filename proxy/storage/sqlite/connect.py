@@ -73,6 +73,7 @@ def _check(path: Path, busy_timeout_s: float) -> None:
     On a connection that cannot write: one that can folds the WAL into the file when it closes, also when the file has
     just been found damaged, or the WAL is that of another one.
     """
+    _refuse_folder(path)
     wal = path.with_name(f"{path.name}-wal")
     if not path.exists() or path.stat().st_size == 0:
         if wal.exists() and wal.stat().st_size > 0:  # SQLite would delete the WAL and begin anew
@@ -142,8 +143,14 @@ def _explain(path: Path, text: str) -> str:
     return f"{path}: {text}."
 
 
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise LedgerError(f"{path} is a folder. Name a file in it, such as database: {path / 'tollkeeper.db'}.")
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
     """Connect read-only; raises LedgerError where there is no ledger, or one of another version."""
+    _refuse_folder(path)
     if not path.is_file():
         raise LedgerError(f"{path}: there is no ledger yet. tollkeeper serve (or: users add) makes it.")
     try:
