@@ -22,7 +22,7 @@ def fits(name: str, pattern: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate("".join(_parts(pattern))))
+    return re.compile(translate("".join("[[]" if part == "[" else part for part in _parts(pattern))))
 
 
 def sql_glob(pattern: str) -> str:

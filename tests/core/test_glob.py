@@ -34,6 +34,7 @@ def database() -> Iterator[sqlite3.Connection]:
 @example(pattern="[!b-a]", name="b")
 @example(pattern="[--a]b", name="_b")
 @example(pattern="x[", name="x[")
+@example(pattern="[^]", name="[^]")
 @example(pattern="[[]", name="[")
 def test_sql_finds_the_same_names(database: sqlite3.Connection, pattern: str, name: str) -> None:
     (found,) = database.execute("SELECT ? GLOB ?", (name, sql_glob(pattern))).fetchone()
