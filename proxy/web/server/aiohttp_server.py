@@ -94,6 +94,8 @@ class UserConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         start, cuts = 0, 0
+        if not data:  # aiohttp goes on with what it has kept, once its queue is shorter
+            self._read(data)
         while start < len(data):
             end = self._cuts.next_cut(data, start) if cuts < CUTS_MAX else len(data)
             self._read(data if end - start == len(data) else data[start:end])
